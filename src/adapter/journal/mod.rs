@@ -1,0 +1,3 @@
+//! Adapters of the `journal` port.
+
+pub mod file;

@@ -1,0 +1,12 @@
+//! Every outside system, one file each, grouped by port.
+
+pub mod command;
+pub mod database;
+pub mod haproxy_api;
+pub mod journal;
+pub mod metric;
+pub mod process;
+pub mod sql_client;
+pub mod target;
+#[cfg(feature = "http")]
+pub mod web;

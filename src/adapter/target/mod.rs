@@ -1,0 +1,5 @@
+//! Adapters of the `target` port.
+
+pub mod haproxy;
+#[cfg(feature = "http")]
+pub mod probed;

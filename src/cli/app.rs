@@ -1,0 +1,327 @@
+//! From a parsed command to its exit code: config, connections, signals, report.
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{Common, Output, identity};
+use crate::{
+    config::{self, Config},
+    domain::history::History,
+    engine::{
+        Engine, Options, Timing, dry_run,
+        outcome::{Done, Facts},
+        stop::{self, Stop, Stopper},
+        unit::Unit,
+    },
+    error::{Failure, Signal, Told},
+    port::{Clock, Context, Journal, Progress, adapter::Environment, clock::SystemClock},
+    report::{
+        lines::Lines,
+        live::Live,
+        result::CommandResult,
+        text::{Paint, render},
+    },
+};
+
+/// A subcommand that drives the engine.
+pub(super) trait Verb {
+    /// Adds its own flags to the request.
+    fn options(&self, _options: &mut Options) {}
+
+    /// Whether it acts on what was recorded when the release opened, under the config of that time.
+    fn under_recorded_config(&self) -> bool {
+        false
+    }
+
+    /// What is printed instead of a result, where the command prints a document.
+    fn document(&self, _config: &Config) -> Option<String> {
+        None
+    }
+
+    async fn run(&self, engine: &Engine<'_>) -> Result<Done, Failure>;
+}
+
+/// After a signal the process is out by then, whatever hangs.
+const OUT_BY: Duration = Duration::from_millis(4800);
+
+/// Log lines for `--verbose` and for `TIDEGATE_LOG`.
+pub(super) fn trace(verbose: bool) {
+    let filter = match std::env::var("TIDEGATE_LOG") {
+        Ok(filter) => filter,
+        Err(_) if verbose => "tidegate=debug".into(),
+        Err(_) => return,
+    };
+    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).compact();
+    // A second subscriber is only ever refused in tests.
+    let _ = subscriber.try_init();
+}
+
+/// CI systems hand over unset inputs as empty variables: those count as absent. The process starts itself
+/// again without them, in place, as a program cannot safely change its own environment.
+pub(super) fn drop_empty_variables() {
+    use std::os::unix::process::CommandExt as _;
+    let empty = |(name, value): &(std::ffi::OsString, std::ffi::OsString)| {
+        value.is_empty() && name.to_string_lossy().starts_with("TIDEGATE_")
+    };
+    let names: Vec<_> = std::env::vars_os().filter(empty).map(|(name, _)| name).collect();
+    let Ok(program) = std::env::current_exe() else { return };
+    if names.is_empty() {
+        return;
+    }
+    let mut again = std::process::Command::new(program);
+    again.args(std::env::args_os().skip(1));
+    for name in names {
+        again.env_remove(name);
+    }
+    // It returns only if it failed; then the empty variable is refused by its own name.
+    let _ = again.exec();
+}
+
+/// The process's environment.
+pub(super) fn environment() -> Environment {
+    Arc::new(|name| std::env::var(name).ok())
+}
+
+/// Runs one verb and prints its result.
+pub(super) fn drive(command: &'static str, common: &Common, verb: &impl Verb) -> u8 {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("tidegate: failed to start: {error}");
+            return 1;
+        }
+    };
+    let code = runtime.block_on(drive_async(command, common, verb));
+    // What is still under way, a blocking read for one, does not hold the exit back.
+    runtime.shutdown_background();
+    code
+}
+
+async fn drive_async(command: &'static str, common: &Common, verb: &impl Verb) -> u8 {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let screen = Screen::new(common, clock.clone());
+    let (stopper, stop) = stop::pair();
+    listen(stopper);
+    let ended = match prepare(common, verb).await {
+        Err(failure) => (Err(failure), Facts::default()),
+        Ok(Prepared::Document(text)) => {
+            return if std::io::stdout().write_all(text.as_bytes()).is_ok() { 0 } else { 1 };
+        }
+        Ok(Prepared::Unit(unit)) => run_engine(common, verb, *unit, clock, &screen, stop).await,
+    };
+    screen.finish(command, ended.0.as_ref(), ended.1)
+}
+
+async fn run_engine(
+    common: &Common,
+    verb: &impl Verb,
+    unit: Unit,
+    clock: Arc<dyn Clock>,
+    screen: &Screen,
+    stop: Stop,
+) -> (Result<Done, Failure>, Facts) {
+    let unit = if common.dry_run { dry_run::dry(unit, screen.progress.clone()) } else { unit };
+    let mut options = Options {
+        release: common.release.clone(),
+        services: common.service.clone(),
+        dry_run: common.dry_run,
+        time_limit: common.time_limit(),
+        ..Options::default()
+    };
+    verb.options(&mut options);
+    if let Some(unknown) = options.services.iter().find(|name| unit.service(name).is_none()) {
+        let known: Vec<&str> = unit.services.iter().map(|s| s.name.as_str()).collect();
+        let failure = Failure::usage(format!("there is no service `{unknown}`; known: {}", known.join(", ")));
+        return (Err(failure), Facts::default());
+    }
+    let holder = match identity::holder() {
+        Ok(holder) => holder,
+        Err(failure) => return (Err(failure), Facts::default()),
+    };
+    let engine =
+        Engine::new(&unit, clock.clone(), holder, screen.progress.as_ref(), stop.clone(), options, timing());
+    let ended = tokio::select! {
+        biased;
+        ended = verb.run(&engine) => ended,
+        signal = out_by(&stop) => Err(Failure::Interrupted {
+            signal,
+            told: Told::new(
+                "a call did not answer in time; the journal has the intent, and whether it was carried out is not known",
+                "run the same command again: it finds out; or `tidegate rollback`",
+            ),
+        }),
+    };
+    let facts = engine.facts().clone();
+    (ended, facts)
+}
+
+async fn out_by(stop: &Stop) -> Signal {
+    let signal = stop.signal().await;
+    tokio::time::sleep(OUT_BY).await;
+    signal
+}
+
+/// Limits that tests and slow networks may change; seconds.
+fn timing() -> Timing {
+    let seconds = |name: &str, default: Duration| {
+        let value = std::env::var(name).ok().and_then(|v| v.parse::<f64>().ok());
+        value.and_then(|v| Duration::try_from_secs_f64(v).ok()).unwrap_or(default)
+    };
+    let timing = Timing::default();
+    Timing {
+        call: seconds("TIDEGATE_CALL_SECONDS", timing.call),
+        settle: seconds("TIDEGATE_SETTLE_SECONDS", timing.settle),
+        healthy: seconds("TIDEGATE_HEALTHY_SECONDS", timing.healthy),
+        error_after: seconds("TIDEGATE_ERROR_AFTER_SECONDS", timing.error_after),
+        ..timing
+    }
+}
+
+enum Prepared {
+    Unit(Box<Unit>),
+    Document(String),
+}
+
+async fn prepare(common: &Common, verb: &impl Verb) -> Result<Prepared, Failure> {
+    let config = match config::load(&common.config, &common.environment, environment()) {
+        // A file that was broken since must not keep a release from going back.
+        Err(failure @ Failure::Config { .. }) if verb.under_recorded_config() => {
+            let journal = config::journal_of(&common.config, &common.environment, environment());
+            let Some(journal) = journal else { return Err(failure) };
+            let unit = recorded_unit(&common.config, journal, "").await.ok_or(failure)?;
+            return Ok(Prepared::Unit(Box::new(unit)));
+        }
+        loaded => loaded?,
+    };
+    if let Some(text) = verb.document(&config) {
+        return Ok(Prepared::Document(text));
+    }
+    if verb.under_recorded_config()
+        && let Ok(journal) = config.connect_journal()
+        && let Some(unit) = recorded_unit(&config.file, journal, &config.digest).await
+    {
+        return Ok(Prepared::Unit(Box::new(unit)));
+    }
+    Ok(Prepared::Unit(Box::new(config.connect()?)))
+}
+
+/// The unit as it was configured when the open release was opened; `None` where that cannot be had, or is
+/// what the file says now (`digest`).
+async fn recorded_unit(file: &Path, journal: Box<dyn Journal>, digest: &str) -> Option<Unit> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let cx = Context::new(clock, Timing::default().call);
+    let head = cx.bounded(journal.head(&cx)).await.ok()?.ok()??;
+    let records = cx.bounded(journal.load(&cx, head.opened.max(1))).await.ok()?.ok()?;
+    let history = History::replay(&records).ok()?;
+    let opened = &history.open()?.opened;
+    if opened.config_digest == digest {
+        return None;
+    }
+    let recorded = Config::from_text(file, opened.config.clone(), &opened.environment, environment());
+    let unit = recorded.and_then(|c| c.connect()).ok()?;
+    Some(Unit { journal, ..unit })
+}
+
+/// Hears SIGINT and SIGTERM; as process 1 of a container nobody else would.
+pub(super) fn listen(stopper: Stopper) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => stopper.stop(Signal::Interrupt),
+                _ = terminate.recv() => stopper.stop(Signal::Terminate),
+            }
+        }
+    });
+}
+
+/// The listener, which says so where nothing is really done.
+fn told(common: &Common, progress: Arc<dyn Progress>) -> Arc<dyn Progress> {
+    if common.dry_run { Arc::new(dry_run::Told(progress)) } else { progress }
+}
+
+/// Where everything is printed.
+struct Screen {
+    output: Output,
+    dry_run: bool,
+    paint: Paint,
+    progress: Arc<dyn Progress>,
+    live: Option<Arc<Live>>,
+}
+
+impl Screen {
+    fn new(common: &Common, clock: Arc<dyn Clock>) -> Self {
+        let terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+        let paint = Paint { colour };
+        let on_ci = std::env::var_os("CI").is_some();
+        if common.output == Output::Text && terminal && !on_ci {
+            let live = Arc::new(Live::new(paint));
+            let progress = told(common, live.clone());
+            return Screen {
+                output: common.output,
+                dry_run: common.dry_run,
+                paint,
+                progress,
+                live: Some(live),
+            };
+        }
+        let out: Box<dyn std::io::Write + Send> = match common.output {
+            Output::Text => Box::new(std::io::stdout()),
+            Output::Json => Box::new(std::io::stderr()),
+        };
+        let progress = told(common, Arc::new(Lines::new(out, clock, paint)));
+        Screen { output: common.output, dry_run: common.dry_run, paint, progress, live: None }
+    }
+
+    fn finish(&self, command: &str, ended: Result<&Done, &Failure>, facts: Facts) -> u8 {
+        if let Some(live) = &self.live {
+            live.clear();
+        }
+        let result = CommandResult::new(command, ended, facts);
+        let result = if self.dry_run { result.dry() } else { result };
+        match self.output {
+            Output::Json => {
+                let text =
+                    serde_json::to_string_pretty(&result).unwrap_or_else(|e| format!("{{\"bug\": \"{e}\"}}"));
+                let _ = writeln!(std::io::stdout(), "{text}");
+            }
+            Output::Text if result.exit_code == 0 => {
+                let _ = write!(std::io::stdout(), "{}", render(&result, self.paint));
+            }
+            Output::Text => {
+                let _ = write!(std::io::stderr(), "{}", render(&result, self.paint));
+            }
+        }
+        result.exit_code
+    }
+}
+
+/// Prints a failure of a command that drives no engine.
+pub(super) fn fail(command: &str, common: &Common, failure: &Failure) -> u8 {
+    let screen = Screen::new(common, Arc::new(SystemClock::default()));
+    screen.finish(command, Err(failure), Facts::default())
+}
+
+/// Prints the success of a command that drives no engine.
+pub(super) fn done(command: &str, common: &Common, done: &Done) -> u8 {
+    let screen = Screen::new(common, Arc::new(SystemClock::default()));
+    screen.finish(command, Ok(done), Facts::default())
+}
+
+/// A command line that cannot be read, as the JSON object that was asked for.
+pub(super) fn refuse_in_json(message: &str) -> u8 {
+    let result = CommandResult::new("tidegate", Err(&Failure::usage(message.trim())), Facts::default());
+    let text = serde_json::to_string_pretty(&result).unwrap_or_default();
+    let _ = writeln!(std::io::stdout(), "{text}");
+    result.exit_code
+}

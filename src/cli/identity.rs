@@ -1,0 +1,59 @@
+//! Who runs this: for the journal, for messages to others, and for `rollback --if-needed`.
+
+use std::env::var;
+
+use crate::{
+    domain::{names::ReleaseName, record::Holder},
+    engine::ledger::nonce,
+    error::Failure,
+};
+
+/// This process, as the CI or the shell knows it.
+pub(super) fn holder() -> Result<Holder, Failure> {
+    let nonce = nonce()?;
+    let process = nonce.get(..16).unwrap_or(&nonce).to_string();
+    let run = first(&["TIDEGATE_RUN"])
+        .or_else(github)
+        .or_else(|| first(&["CI_PIPELINE_ID", "CIRCLE_WORKFLOW_ID", "BUILD_TAG"]));
+    let run = run.unwrap_or_else(|| {
+        format!("{}@{}", first(&["USER", "LOGNAME"]).unwrap_or_else(|| "someone".into()), host())
+    });
+    Ok(Holder {
+        run,
+        process,
+        actor: first(&["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "CIRCLE_USERNAME"]),
+        log: log(),
+    })
+}
+
+/// The tag or commit that the CI runs for.
+pub(super) fn ci_release() -> Option<ReleaseName> {
+    let tag = first(&["CI_COMMIT_TAG", "CIRCLE_TAG"]).or_else(|| {
+        first(&["GITHUB_REF_TYPE"]).filter(|t| t == "tag").and_then(|_| first(&["GITHUB_REF_NAME"]))
+    });
+    let name = tag.or_else(|| first(&["GITHUB_SHA", "CI_COMMIT_SHA", "CIRCLE_SHA1", "GIT_COMMIT"]));
+    name.and_then(|name| ReleaseName::new(name).ok())
+}
+
+fn first(names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| var(name).ok().filter(|value| !value.is_empty()))
+}
+
+fn github() -> Option<String> {
+    let (id, attempt) =
+        (first(&["GITHUB_RUN_ID"])?, first(&["GITHUB_RUN_ATTEMPT"]).unwrap_or_else(|| "1".into()));
+    Some(format!("{id}.{attempt}"))
+}
+
+fn log() -> Option<String> {
+    let github = || {
+        let (server, repository, id) =
+            (first(&["GITHUB_SERVER_URL"])?, first(&["GITHUB_REPOSITORY"])?, first(&["GITHUB_RUN_ID"])?);
+        Some(format!("{server}/{repository}/actions/runs/{id}"))
+    };
+    github().or_else(|| first(&["CI_JOB_URL", "CIRCLE_BUILD_URL", "BUILD_URL"]))
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,262 @@
+//! `checks`: a source, and what counts as a bad answer.
+
+use crate::document::nearest::suggestion;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    entry::{Chosen, Spec, each, read_keys},
+    problem::{Problems, join, refused, with_hint},
+    services::Service,
+};
+use crate::{
+    document::node::{Entry as Field, Kind as Is, Located, Node, Position, parse},
+    domain::{
+        bound::Bound,
+        check::Check,
+        duration::Span,
+        names::{EntryName, TargetName},
+        sample::Measure,
+        stage::Stages,
+        value::Unit,
+    },
+    port::adapter::Shape,
+    registry::{MetricKind, Registry},
+};
+
+/// One check with its source.
+pub struct CheckLine {
+    pub check: Check,
+    pub source: Chosen<MetricKind>,
+    /// The unit it declared for itself.
+    pub unit: Option<Unit>,
+    /// Only this service.
+    pub service: Option<TargetName>,
+    /// Not in the file.
+    pub implied: bool,
+}
+
+/// What every check may have.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckKeys {
+    /// Any one of these is a `fail`: `above 5% for 2m`, `above baseline + 0.5pp`, `more than 10 in 5m`,
+    /// `3 failures in a row`.
+    #[serde(default)]
+    pub fail: Vec<Bound>,
+    /// Any one of these is told and decides nothing.
+    #[serde(default)]
+    pub warn: Vec<Bound>,
+    /// Events of the candidate below which there is no `pass`.
+    #[serde(default)]
+    pub needs: Needs,
+    /// What the source's numbers are, where it cannot know.
+    pub unit: Option<Unit>,
+    /// Only this service; all that the source knows otherwise.
+    pub service: Option<TargetName>,
+    /// `recorded`: compare with what was recorded before the shift even where the baseline has traffic.
+    pub against: Option<Against>,
+    /// Tried out: it tells and decides nothing yet.
+    #[serde(default)]
+    pub shadow: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Against {
+    Recorded,
+}
+
+/// `500 events`, or the bare number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", extend("type" = ["string", "integer"], "pattern" = r"^\d+( events?)?$"))]
+pub struct Needs(pub u64);
+
+impl Default for Needs {
+    fn default() -> Self {
+        Needs(100)
+    }
+}
+
+impl TryFrom<String> for Needs {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let number = text.strip_suffix("events").or(text.strip_suffix("event")).unwrap_or(&text);
+        let digits = number.trim();
+        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        digits
+            .parse()
+            .ok()
+            .filter(|_| plain)
+            .map(Needs)
+            .ok_or_else(|| format!("`{text}` is not a number of events: write `500 events` or 500"))
+    }
+}
+
+impl From<Needs> for String {
+    fn from(needs: Needs) -> String {
+        format!("{} events", needs.0)
+    }
+}
+
+pub(crate) fn spec(registry: &'static Registry) -> Spec<MetricKind> {
+    Spec::new::<CheckKeys>("a check", registry.metrics.iter().collect(), &[])
+}
+
+pub(crate) fn read(
+    tree: &Node,
+    registry: &'static Registry,
+    services: &[Service],
+    problems: &mut Problems,
+) -> Vec<CheckLine> {
+    let spec = spec(registry);
+    let written = tree.get("checks").filter(|n| n.kind != Is::Null);
+    match written.map(|node| (&node.kind, node)) {
+        Some((Is::Map(fields), node)) if fields.is_empty() => problems.add(with_hint(
+            refused(node.position, "checks", "without checks nothing can be verified"),
+            "remove the section to get the default checks",
+        )),
+        _ => {}
+    }
+    let implied = written.is_none();
+    let defaults = if implied { Some(default_checks(services, tree.position, problems)) } else { None };
+    each(written.or(defaults.as_ref()), "checks", problems, |name, field, path, problems| {
+        let line = read_check(&spec, name, field, path, services, problems)?;
+        Some(CheckLine { implied, ..line })
+    })
+}
+
+fn read_check(
+    spec: &Spec<MetricKind>,
+    name: EntryName,
+    field: &Field,
+    path: &str,
+    services: &[Service],
+    problems: &mut Problems,
+) -> Option<CheckLine> {
+    let source = spec.choose(&field.value, path, problems)?;
+    let keys: CheckKeys = problems.take(read_keys(&source.keys, &[], path))?;
+    if keys.fail.is_empty() && keys.warn.is_empty() {
+        let message = "a check needs `fail` (rolls back) or `warn` (only tells)";
+        problems.add(with_hint(refused(field.position, path, message), "such as `fail: above 5% for 2m`"));
+    }
+    if let Some(service) = &keys.service {
+        problems.take(known_service(service, services, &source.keys, path));
+    }
+    let shape = (source.kind.shape)(&source.options, &source.options_path());
+    let shape = problems.take(shape.map_err(|l| source.relocate(l)))?;
+    let place = |key: &str| source.keys.get(key).map_or(source.keys.position, |n| n.position);
+    let unit_path = join(path, "unit");
+    if let (Some(unit), Some(kind)) = (keys.unit, shape.measure.fixed_kind())
+        && unit.kind() != kind
+    {
+        let message = format!("this check's answers are always {}", kind.example());
+        problems.add(refused(place("unit"), &unit_path, message));
+    }
+    let shape = Shape { unit: keys.unit.unwrap_or(shape.unit), ..shape };
+    for key in ["fail", "warn"] {
+        let bounds = if key == "fail" { &keys.fail } else { &keys.warn };
+        for (bound, position) in bounds.iter().zip(places(&source.keys, key)) {
+            problems.take_at(fits(bound, &shape), position, &join(path, key));
+        }
+    }
+    let check = Check {
+        name,
+        measure: shape.measure,
+        kind: shape.measure.fixed_kind().unwrap_or(shape.unit.kind()),
+        fail: keys.fail,
+        warn: keys.warn,
+        needs: keys.needs.0,
+        against_recorded: keys.against == Some(Against::Recorded),
+        shadow: keys.shadow,
+    };
+    Some(CheckLine { check, source, unit: keys.unit, service: keys.service, implied: false })
+}
+
+fn known_service(service: &TargetName, services: &[Service], keys: &Node, path: &str) -> Result<(), Located> {
+    if services.iter().any(|s| &s.name == service) {
+        return Ok(());
+    }
+    let names: Vec<&str> = services.iter().map(|s| s.name.as_str()).collect();
+    let position = keys.get("service").map_or(keys.position, |n| n.position);
+    let message = format!("there is no service `{service}`");
+    let hint = suggestion(service.as_str(), &names);
+    Err(Located { hint, ..refused(position, &join(path, "service"), message) })
+}
+
+/// Whether the bound says something about answers of this shape.
+fn fits(bound: &Bound, shape: &Shape) -> Result<(), String> {
+    match (bound, shape.measure) {
+        (Bound::MoreThan { .. }, Measure::Events | Measure::Ratio) => Ok(()),
+        (Bound::MoreThan { .. }, _) => {
+            Err(format!("`{bound}` counts events, and this source answers no events: write `above …`"))
+        }
+        (Bound::FailuresInARow(_), Measure::Probes) => Ok(()),
+        (Bound::FailuresInARow(_), _) => {
+            Err(format!("`{bound}` counts health probes, and this source does not probe: write `above …`"))
+        }
+        (bound, measure) => bound.fits(measure.fixed_kind().unwrap_or(shape.unit.kind())),
+    }
+}
+
+/// Where the bounds under `key` stand, in their order.
+fn places(keys: &Node, key: &str) -> Vec<Position> {
+    match keys.get(key).map(|node| (&node.kind, node)) {
+        Some((Is::List(items), _)) => items.iter().map(|n| n.position).collect(),
+        Some((_, node)) => vec![node.position],
+        None => Vec::new(),
+    }
+}
+
+/// Bounds that look back further than any stage lasts.
+pub(crate) fn warnings(checks: &[CheckLine], stages: &Stages) -> Vec<Located> {
+    let longest = stages.as_slice().iter().map(|s| s.bake).max().unwrap_or_default();
+    let mut warnings = Vec::new();
+    for line in checks {
+        for (key, bounds) in [("fail", &line.check.fail), ("warn", &line.check.warn)] {
+            for (bound, position) in bounds.iter().zip(places(&line.source.keys, key)) {
+                if bound.window().is_some_and(|w| w > longest) {
+                    warnings.push(too_long(bound, longest, position, &join(&line.source.path, key)));
+                }
+            }
+        }
+    }
+    warnings
+}
+
+fn too_long(bound: &Bound, longest: Span, position: Position, path: &str) -> Located {
+    let message = format!("`{bound}` may never be decided: no stage is watched for longer than {longest}");
+    with_hint(refused(position, path, message), "shorten it, or give a stage more time")
+}
+
+/// The checks of a file without any: what the targets declare, each once. Of two targets that use one
+/// name for different checks the later one's is called after its kind.
+pub(crate) fn default_checks(services: &[Service], position: Position, problems: &mut Problems) -> Node {
+    let mut fields: Vec<(Field, &str)> = Vec::new();
+    for service in services {
+        for (name, snippet) in service.target.kind.default_checks {
+            if fields.iter().any(|(_, known)| known == snippet) {
+                continue;
+            }
+            let taken = fields.iter().any(|(f, _)| f.key == *name);
+            let key = if taken { format!("{}-{name}", service.target.name()) } else { (*name).to_string() };
+            if let Some(value) = problems.take(parse(snippet)) {
+                fields.push((Field { key, position, value: moved(value, position) }, snippet));
+            }
+        }
+    }
+    Node { position, kind: Is::Map(fields.into_iter().map(|f| f.0).collect()) }
+}
+
+/// The same tree, all of it at one place.
+fn moved(node: Node, position: Position) -> Node {
+    let kind = match node.kind {
+        Is::List(items) => Is::List(items.into_iter().map(|n| moved(n, position)).collect()),
+        Is::Map(fields) => Is::Map(
+            fields.into_iter().map(|f| Field { position, value: moved(f.value, position), ..f }).collect(),
+        ),
+        other => other,
+    };
+    Node { position, kind }
+}

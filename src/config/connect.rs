@@ -1,0 +1,392 @@
+//! From a config to a unit whose adapters can be called. No call goes out here.
+
+use crate::document::nearest::nearest;
+use std::collections::BTreeMap;
+
+use super::{
+    Chosen, Config, Step,
+    options::{Options, Wanted},
+    problem::{Problems, refused, with_hint},
+    settings,
+};
+#[cfg(feature = "http")]
+use crate::adapter::target::probed::Probed;
+use crate::{
+    document::node::{Kind as Is, Located, Node, Position},
+    domain::{share::Share, stage::Stage},
+    engine::unit as connected,
+    error::Failure,
+    port::{
+        Journal, Secret, Target,
+        adapter::{ServiceSetting, Setting},
+    },
+    registry::Kind,
+};
+
+impl Config {
+    /// Makes every adapter. Secrets that are not there are refused with the place that asks for them.
+    pub fn connect(&self) -> Result<connected::Unit, Failure> {
+        let mut work = self.work();
+        let unit = work.unit();
+        match unit {
+            Some(unit) if work.problems.is_empty() => Ok(unit),
+            _ => Err(self.failure(work.problems)),
+        }
+    }
+
+    /// Only the journal, for commands that only read it.
+    pub fn connect_journal(&self) -> Result<Box<dyn Journal>, Failure> {
+        let mut work = self.work();
+        work.problems = Problems::default();
+        let journal = work.journal();
+        journal.ok_or_else(|| self.failure(work.problems))
+    }
+
+    fn failure(&self, problems: Problems) -> Failure {
+        Failure::Config { file: self.file.display().to_string(), located: problems.into_sorted() }
+    }
+
+    fn work(&self) -> Work<'_> {
+        let base = self.base();
+        let setting = Setting {
+            state: base.join(".tidegate"),
+            base,
+            unit: self.sections.name.clone(),
+            environment: self.environment.clone(),
+            env: self.env.clone(),
+            services: Vec::new(),
+            sql: BTreeMap::new(),
+            units: BTreeMap::new(),
+        };
+        let mut work = Work { config: self, setting, problems: Problems::default() };
+        work.fill_setting();
+        work
+    }
+}
+
+/// Connecting, with the refusals so far.
+struct Work<'a> {
+    config: &'a Config,
+    setting: Setting,
+    problems: Problems,
+}
+
+impl Work<'_> {
+    /// What adapters may know of each other.
+    fn fill_setting(&mut self) {
+        let sections = &self.config.sections;
+        for service in &sections.services {
+            let options = self.prepared(&service.target);
+            self.setting.services.push(ServiceSetting {
+                name: service.name.clone(),
+                kind: service.target.name(),
+                options,
+                url: service.keys.url.clone(),
+            });
+        }
+        for database in &sections.databases {
+            let chosen = &database.database;
+            let options = self.prepared(chosen);
+            let sql = (chosen.kind.sql)(&options, &chosen.options_path(), &self.setting);
+            if let Some(Some(address)) = self.problems.take(sql) {
+                self.setting.sql.insert(database.name.clone(), address);
+            }
+        }
+        let units = sections.checks.iter().filter_map(|c| Some((c.check.name.clone(), c.unit?)));
+        self.setting.units = units.collect();
+    }
+
+    /// The options of an entry, its secrets looked for and their files found from the file's folder.
+    fn prepared<K: Kind>(&mut self, chosen: &Chosen<K>) -> Node {
+        let mut options = chosen.options.clone();
+        if chosen.name() != "run" {
+            let mut unset = Vec::new();
+            fill_env(&mut options, &*self.setting.env, &mut unset);
+            for (position, name) in unset {
+                let message = format!("{{{{env.{name}}}}} stands for nothing: the variable is not set");
+                self.problems.add(chosen.relocate(refused(position, &chosen.options_path(), message)));
+            }
+        }
+        let described = Options::of(chosen.common());
+        for reference in described.secrets(&chosen.options, &chosen.options_path()) {
+            let secret = match reference.secret {
+                Wanted::Env(name) => Secret::Env(name.to_string()),
+                Wanted::File(path) => {
+                    let path = self.setting.base.join(path);
+                    put_path(&mut options, reference.position, &path.to_string_lossy());
+                    Secret::File(path)
+                }
+            };
+            if let Err(message) = secret.resolve(&*self.setting.env) {
+                let located = refused(reference.position, &reference.path, message);
+                self.problems.add(chosen.relocate(self.with_advice(located, &secret)));
+            }
+        }
+        options
+    }
+
+    /// What may have been meant: only names that the file itself mentions, never others that are set.
+    fn with_advice(&self, located: Located, secret: &Secret) -> Located {
+        let Secret::Env(name) = secret else {
+            return located;
+        };
+        let mut mentioned = Vec::new();
+        variables(&self.config.tree, &mut mentioned);
+        let set: Vec<&str> =
+            mentioned.into_iter().filter(|m| m != name && (self.setting.env)(m).is_some()).collect();
+        // Names of variables share long endings (`_URL`): only a slip of the hand counts.
+        let slip = |near: &&str| strsim::normalized_damerau_levenshtein(name, near) > 0.6;
+        match nearest(name, &set).filter(slip) {
+            Some(near) => with_hint(located, format!("did you mean `{near}`? that one is set")),
+            None => {
+                with_hint(located, format!("pass it to the job, such as `{name}: ${{{{ secrets.{name} }}}}`"))
+            }
+        }
+    }
+
+    fn one<K: Kind, T>(
+        &mut self,
+        chosen: &Chosen<K>,
+        connect: impl FnOnce(&K, &Node, &str, &Setting) -> Result<T, Located>,
+    ) -> Option<T> {
+        let options = self.prepared(chosen);
+        let made = connect(chosen.kind, &options, &chosen.options_path(), &self.setting);
+        self.problems.take(made.map_err(|l| chosen.relocate(l)))
+    }
+
+    fn journal(&mut self) -> Option<Box<dyn Journal>> {
+        let config = self.config;
+        self.one(&config.sections.journal, |k, node, path, setting| (k.connect)(node, path, setting))
+    }
+
+    fn step(&mut self, step: &Step) -> Option<connected::Step> {
+        let command = self.one(&step.command, |k, node, path, setting| (k.connect)(node, path, setting))?;
+        Some(connected::Step { name: step.name.clone(), command, limit: step.limit.get() })
+    }
+
+    fn unit(&mut self) -> Option<connected::Unit> {
+        let config = self.config;
+        let sections = &config.sections;
+        let journal = self.journal();
+        let services: Vec<_> = sections.services.iter().filter_map(|s| self.service(s)).collect();
+        let databases = sections.databases.iter().filter_map(|d| self.database(d)).collect();
+        let migrations = sections.migrations.iter().filter_map(|m| self.migration(m)).collect();
+        let sources = self.sources();
+        let smoke = sections.smoke.iter().filter_map(|s| self.step(s)).collect();
+        let hooks = sections
+            .hooks
+            .iter()
+            .filter_map(|h| Some(connected::Hook { moment: h.moment.clone(), step: self.step(&h.step)? }));
+        let hooks = hooks.collect();
+        self.check_shares(&services);
+        let checks = sections.checks.iter().map(|line| connected::CheckEntry {
+            check: line.check.clone(),
+            source: line.source.name().to_string(),
+            service: line.service.clone(),
+        });
+        Some(connected::Unit {
+            name: sections.name.clone(),
+            environment: config.environment.clone(),
+            services,
+            databases,
+            migrations,
+            stages: sections.stages.clone(),
+            checks: checks.collect(),
+            sources,
+            smoke,
+            hooks,
+            when: sections.when,
+            finish: sections.finish,
+            journal: journal?,
+            text: config.text.clone(),
+            digest: config.digest.clone(),
+        })
+    }
+
+    /// A text of a service with its `{{env.NAME}}` put in.
+    fn with_env(&mut self, text: &str, service: &super::Service) -> String {
+        let position = service.target.options.position;
+        let mut node = Node { position, kind: Is::Text(text.to_string()) };
+        let mut unset = Vec::new();
+        fill_env(&mut node, &*self.setting.env, &mut unset);
+        for (position, name) in unset {
+            let path = format!("services.{}.image", service.name);
+            let message = format!("{{{{env.{name}}}}} stands for nothing: the variable is not set");
+            self.problems.add(refused(position, &path, message));
+        }
+        match node.kind {
+            Is::Text(text) => text,
+            _ => text.to_string(),
+        }
+    }
+
+    fn service(&mut self, service: &super::Service) -> Option<connected::Service> {
+        let target = self.one(&service.target, |k, node, path, setting| (k.connect)(node, path, setting));
+        let deploy = service.deploy.as_ref().and_then(|s| self.step(s));
+        let retire = service.retire.as_ref().and_then(|s| self.step(s));
+        Some(connected::Service {
+            name: service.name.clone(),
+            target: probed(target?, service),
+            deploy,
+            retire,
+            artifact: service.keys.image.as_ref().map(|image| self.with_env(image, service)),
+            url: service.keys.url.clone(),
+            test_url: service.keys.test_url.clone(),
+        })
+    }
+
+    fn database(&mut self, entry: &super::Database) -> Option<connected::DatabaseEntry> {
+        let database = self
+            .one(&entry.database, |k, node, path, setting| (k.connect)(&entry.name, node, path, setting))?;
+        let (name, keep, limit) = (entry.name.clone(), entry.keys.keep, entry.keys.limit.get());
+        Some(connected::DatabaseEntry { name, database, keep, limit })
+    }
+
+    fn migration(&mut self, entry: &super::Migration) -> Option<connected::Migration> {
+        let up = self.step(&entry.up);
+        let mut step = |step: &Option<Step>| step.as_ref().and_then(|s| self.step(s));
+        let (undo, revision, verify) = (step(&entry.undo), step(&entry.revision), step(&entry.verify));
+        let contract = entry.keys.kind == super::MigrationKind::Contract;
+        Some(connected::Migration { up: up?, undo, revision, verify, contract })
+    }
+
+    /// One source for all checks of one adapter.
+    fn sources(&mut self) -> BTreeMap<String, Box<dyn crate::port::Metric>> {
+        let config = self.config;
+        let lines = &config.sections.checks;
+        let mut sources = BTreeMap::new();
+        for kind in config.registry.metrics {
+            let mine: Vec<_> = lines.iter().filter(|l| l.source.name() == kind.common.name).collect();
+            if mine.is_empty() {
+                continue;
+            }
+            let entries: Vec<_> = mine
+                .iter()
+                .map(|l| (l.check.name.clone(), self.prepared(&l.source), l.source.options_path()))
+                .collect();
+            let made = (kind.connect)(&entries, &self.setting);
+            let source = self.problems.take(made);
+            sources.extend(source.map(|source| (kind.common.name.to_string(), source)));
+        }
+        sources
+    }
+
+    /// Every stage must be a share that every target can really set.
+    fn check_shares(&mut self, services: &[connected::Service]) {
+        let Some(section) = self.config.tree.get("stages") else {
+            return self.check_standard_shares(services);
+        };
+        let nodes: &[Node] = match &section.kind {
+            Is::List(items) => items,
+            _ => std::slice::from_ref(section),
+        };
+        for (index, (node, stage)) in nodes.iter().zip(self.config.sections.stages.as_slice()).enumerate() {
+            let path = settings::stage_path(section, index);
+            self.check_share(services, stage, node.position, &path);
+        }
+    }
+
+    fn check_standard_shares(&mut self, services: &[connected::Service]) {
+        for stage in self.config.sections.stages.as_slice() {
+            self.check_share(services, stage, self.config.tree.position, "stages");
+        }
+    }
+
+    fn check_share(
+        &mut self,
+        services: &[connected::Service],
+        stage: &Stage,
+        position: Position,
+        path: &str,
+    ) {
+        for service in services.iter().filter(|s| s.target.caps().splits) {
+            if let Err(message) = reachable(service.target.as_ref(), stage.to) {
+                let message = format!("`{stage}` cannot be set on service `{}`: {message}", service.name);
+                self.problems.add(refused(position, path, message));
+            }
+        }
+    }
+}
+
+/// The target with a look at its instances on top, where the service asks for one.
+#[cfg(feature = "http")]
+fn probed(target: Box<dyn Target>, service: &super::Service) -> Box<dyn Target> {
+    match (&service.keys.health, &service.keys.version) {
+        (None, None) => target,
+        (health, version) => Box::new(Probed::new(target, health.clone(), version.clone())),
+    }
+}
+
+#[cfg(not(feature = "http"))]
+fn probed(target: Box<dyn Target>, _: &super::Service) -> Box<dyn Target> {
+    target
+}
+
+/// Refuses a share that would be none, all, or more than a tenth of itself away.
+fn reachable(target: &dyn Target, share: Share) -> Result<(), String> {
+    let near = target.nearest(share);
+    let off = near.basis_points().abs_diff(share.basis_points());
+    let edge = near != share && (near == Share::NONE || near == Share::ALL);
+    if !edge && u32::from(off) * 10 <= u32::from(share.basis_points()) {
+        return Ok(());
+    }
+    let smallest = (1..=10_000)
+        .filter_map(|points| Share::from_basis_points(points).ok())
+        .map(|share| target.nearest(share))
+        .find(|near| *near > Share::NONE)
+        .unwrap_or(Share::ALL);
+    Err(format!("the nearest it can is {}%, and its smallest step is {}%", near.typed(), smallest.typed()))
+}
+
+/// Puts in what `{{env.NAME}}` stands for; notes the names that are not set.
+fn fill_env(node: &mut Node, env: &dyn Fn(&str) -> Option<String>, unset: &mut Vec<(Position, String)>) {
+    let position = node.position;
+    match &mut node.kind {
+        Is::Text(text) => {
+            while let Some((before, rest)) = text.split_once("{{env.") {
+                let Some((name, after)) = rest.split_once("}}") else { return };
+                let value = env(name).unwrap_or_else(|| {
+                    unset.push((position, name.to_string()));
+                    String::new()
+                });
+                *text = format!("{before}{value}{after}");
+            }
+        }
+        Is::Map(fields) => fields.iter_mut().for_each(|f| fill_env(&mut f.value, env, unset)),
+        Is::List(items) => items.iter_mut().for_each(|item| fill_env(item, env, unset)),
+        _ => {}
+    }
+}
+
+/// Replaces the path of the `{file: PATH}` that stands at `position`.
+fn put_path(node: &mut Node, position: Position, path: &str) {
+    let here = node.position == position;
+    match &mut node.kind {
+        Is::Map(fields) => {
+            for field in fields {
+                match &mut field.value.kind {
+                    Is::Text(text) if here && field.key == "file" => *text = path.to_string(),
+                    _ => put_path(&mut field.value, position, path),
+                }
+            }
+        }
+        Is::List(items) => items.iter_mut().for_each(|item| put_path(item, position, path)),
+        _ => {}
+    }
+}
+
+/// The environment variables that the file names.
+fn variables<'a>(node: &'a Node, found: &mut Vec<&'a str>) {
+    match &node.kind {
+        Is::Map(fields) => {
+            for field in fields {
+                match &field.value.kind {
+                    Is::Text(name) if field.key == "env" => found.push(name),
+                    _ => variables(&field.value, found),
+                }
+            }
+        }
+        Is::List(items) => items.iter().for_each(|item| variables(item, found)),
+        _ => {}
+    }
+}

@@ -1,0 +1,295 @@
+//! The journal's records: what must be remembered between one process and the next.
+//!
+//! Changes are absolute, so that doing one twice is harmless. What can be observed again is not
+//! recorded. No secret enters: records hold names, shares, versions and evidence.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use super::{
+    names::{EntryName, EnvironmentName, ReleaseName, SideName, TargetName, UnitName},
+    observed::Side,
+    sample::Sample,
+    share::{Share, Split},
+    verdict::{Judgement, Verdict},
+};
+
+/// The version of the record format this build writes, and the newest it reads.
+pub const FORMAT: u32 = 1;
+
+/// One immutable object of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Record {
+    pub format: u32,
+    pub seq: u64,
+    /// Number of the `opened` record of the attempt this belongs to; 0 before the first.
+    pub opened: u64,
+    /// When its writer says it was written. For people: no decision rests on it but bake times.
+    pub at: Timestamp,
+    /// Random per record: tells our own append from a rival's after a lost answer.
+    pub nonce: String,
+    pub holder: Holder,
+    pub event: Event,
+}
+
+/// Who wrote a record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Holder {
+    /// The CI run, or `user@host`.
+    pub run: String,
+    /// Random per process.
+    pub process: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// Where its log is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// This process may act; also written again to keep the lease alive.
+    Lease {
+        seconds: u64,
+    },
+    /// A rollback takes the lease from whoever holds it.
+    Preempt {
+        seconds: u64,
+        reason: String,
+    },
+    Released,
+    Opened(Opened),
+    /// About to change something. No action without it.
+    Intent {
+        step: Step,
+    },
+    /// Done and read back.
+    Confirmed {
+        intent: u64,
+        outcome: Outcome,
+    },
+    /// Not done, or done in part; `settled` says that the targets stand again as before the step.
+    Failed {
+        intent: u64,
+        why: String,
+        settled: bool,
+    },
+    /// Smoke tests ran.
+    Smoked {
+        phase: SmokePhase,
+        failed: Vec<EntryName>,
+        passed: Vec<EntryName>,
+    },
+    /// What the baseline showed before the first shift.
+    Recorded {
+        samples: Evidence,
+        seconds: u64,
+    },
+    /// A watch that is not over: where the counters stand, what was seen so far.
+    Watched(Watched),
+    /// A verdict with its evidence.
+    Judged {
+        split: Split,
+        verdict: Verdict,
+        judgements: Vec<Judgement>,
+        watched: Watched,
+    },
+    /// A person went past the gate.
+    Hotfix {
+        reason: String,
+    },
+    /// A person accepted what was found as the state to go on from.
+    Adopted {
+        split: Split,
+    },
+    /// The split went back to the baseline without a record of ours.
+    RevertedOutside,
+    Closed {
+        how: Closing,
+        reason: Option<String>,
+    },
+}
+
+/// The first record of an attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Opened {
+    pub unit: UnitName,
+    pub environment: EnvironmentName,
+    pub release: ReleaseName,
+    pub targets: BTreeMap<TargetName, Origin>,
+    /// SHA-256 of the config text, hex.
+    pub config_digest: String,
+    /// The config as it was, so that a rollback runs under it.
+    pub config: String,
+    /// Counters at this moment, so that what the baseline shows before the shift can be told.
+    #[serde(default)]
+    pub cursors: Cursors,
+    /// An attempt that goes back to this version after a `finish`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverse_to: Option<ReleaseName>,
+}
+
+/// One target as it was when the release opened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Origin {
+    pub baseline: SideName,
+    pub candidate: SideName,
+    /// What the candidate's share was: 0, unless another tool had begun.
+    pub share: Share,
+    pub sides: Vec<Side>,
+}
+
+/// One step that changes something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// Database to the key of its snapshot.
+    Snapshot {
+        keys: BTreeMap<EntryName, String>,
+    },
+    Migrate {
+        migration: EntryName,
+        direction: Direction,
+        contract: bool,
+        revision: Option<String>,
+    },
+    Deploy {
+        sides: BTreeMap<TargetName, SideName>,
+    },
+    Share {
+        aim: Aim,
+        moves: BTreeMap<TargetName, Move>,
+    },
+    Retire {
+        sides: BTreeMap<TargetName, SideName>,
+    },
+    Hook {
+        moment: String,
+        hook: EntryName,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    Up,
+    Back,
+}
+
+/// Why shares move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Aim {
+    /// To the split asked for, up or down.
+    Forward,
+    /// Back to what was recorded at `opened`.
+    Undo,
+}
+
+/// The candidate's share of one target before and after a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Move {
+    pub candidate: SideName,
+    pub before: Share,
+    pub wanted: Share,
+    /// Shares the target may show in the middle of the change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub between: Vec<Share>,
+}
+
+/// What a confirmed step left behind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Outcome {
+    /// Milliseconds from the intent to the confirmation.
+    pub took_ms: u64,
+    /// Snapshots taken, by database.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub artifacts: BTreeMap<EntryName, Artifact>,
+    /// The revision a migration left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// A migration that found nothing to do has nothing to undo.
+    #[serde(default)]
+    pub nothing_ran: bool,
+}
+
+/// A snapshot that can be restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Artifact {
+    /// What `restore-db` takes: a path, a snapshot id.
+    pub id: String,
+    pub bytes: Option<u64>,
+    /// SHA-256, hex.
+    pub checksum: Option<String>,
+    /// What was dumped: server, version, database.
+    pub source: String,
+    pub at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SmokePhase {
+    /// Against the candidate, before it has traffic.
+    Candidate,
+    /// Against the public face.
+    Public,
+}
+
+/// By check, then by target: what a side showed.
+pub type Evidence = BTreeMap<EntryName, BTreeMap<TargetName, Sample>>;
+
+/// By metric adapter: where its counters stood. The adapter's own form.
+pub type Cursors = BTreeMap<String, serde_json::Value>;
+
+/// A watch at one split, kept so that the next process goes on with it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Watched {
+    pub split: Split,
+    /// Number of the record that confirmed the split.
+    pub since: u64,
+    /// Milliseconds from the first poll at this split to the last.
+    pub watched_ms: u64,
+    /// When the last poll was.
+    pub at: Timestamp,
+    pub cursors: Cursors,
+    pub series: BTreeMap<EntryName, BTreeMap<TargetName, Series>>,
+}
+
+/// What one check saw of one target so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Series {
+    /// Everything since the split was confirmed.
+    pub candidate: Sample,
+    pub baseline: Sample,
+    /// Sum and number of the values polled, for the mean of a gauge.
+    pub candidate_values: (f64, u64),
+    pub baseline_values: (f64, u64),
+    /// The trailing polls that bounds look back over, oldest first.
+    pub polls: std::collections::VecDeque<Poll>,
+}
+
+/// One complete poll.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Poll {
+    /// Milliseconds since the watch began.
+    pub from_ms: u64,
+    pub to_ms: u64,
+    pub candidate: Sample,
+    pub baseline: Sample,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Closing {
+    Finished,
+    RolledBack,
+    /// Closed at no traffic because another release came.
+    Abandoned,
+    /// Closed at all traffic with a pass because another release came.
+    Superseded,
+}

@@ -1,0 +1,228 @@
+//! Asking the metric sources: one call per source and poll, all sources at the same time.
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+use super::{Engine, unit::CheckEntry};
+use crate::{
+    domain::{
+        decision::World,
+        history::Release,
+        names::{EntryName, Role, TargetName},
+        record::{Cursors, Evidence, Opened, Origin},
+        sample::Sample,
+        share::Share,
+    },
+    port::{Ask, Fault, Reach, Window, metric::Measured},
+};
+
+/// What one round of asking brought.
+#[derive(Default)]
+pub(crate) struct Round {
+    /// Answers by check, target and role; a check that could not be read is in `unreadable` instead.
+    pub samples: BTreeMap<(EntryName, TargetName), Pair>,
+    pub unreadable: BTreeMap<EntryName, Fault>,
+    pub cursors: Cursors,
+    /// Sources that answered.
+    pub answered: Vec<String>,
+}
+
+/// Both roles' samples of one check and target.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pair {
+    pub candidate: Sample,
+    pub baseline: Sample,
+}
+
+/// What the sources are asked about.
+pub(crate) struct Scene<'a> {
+    pub release: Option<&'a Release>,
+    pub origins: &'a BTreeMap<TargetName, Origin>,
+    pub world: &'a World,
+    /// Ask of the baseline alone, whatever traffic it has.
+    pub baseline_only: bool,
+}
+
+impl Engine<'_> {
+    /// Asks all sources. `since` says when each last answered: an interval in which one could not be read is
+    /// part of its next answer.
+    pub(crate) async fn measure(
+        &self,
+        scene: &Scene<'_>,
+        since: &dyn Fn(&str) -> Timestamp,
+        cursors: &Cursors,
+    ) -> Round {
+        let now = self.clock.now();
+        let jobs = self.unit.sources.iter().filter_map(|(name, source)| {
+            let asks = self.asks(scene, name);
+            if asks.is_empty() {
+                return None;
+            }
+            let lag = source.lag();
+            let from = since(name);
+            let window = Window {
+                from: from.checked_sub(lag).unwrap_or(from),
+                to: now.checked_sub(lag).unwrap_or(now),
+            };
+            let cursor = cursors.get(name);
+            Some(async move {
+                let cx = self.call();
+                let answer = cx.bounded(source.measure(&cx, &asks, window, cursor)).await;
+                let answer = answer.unwrap_or_else(|late| {
+                    Err(Fault::temporary(
+                        "metrics",
+                        "read",
+                        name.clone(),
+                        format!("no answer within {} s", late.0.as_secs()),
+                    ))
+                });
+                (name.clone(), asks, answer)
+            })
+        });
+        let mut round = Round { cursors: cursors.clone(), ..Round::default() };
+        for (name, asks, answer) in join_all(jobs).await {
+            match answer {
+                Ok(measured) => {
+                    round.answered.push(name.clone());
+                    round.take(name, asks, measured);
+                }
+                Err(fault) => {
+                    for ask in asks {
+                        round.unreadable.insert(ask.check, fault.clone());
+                    }
+                }
+            }
+        }
+        round
+    }
+
+    fn asks(&self, scene: &Scene<'_>, source: &str) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        for entry in self.unit.checks.iter().filter(|c| c.source == source) {
+            for service in self.chosen().filter(|s| entry.service.as_ref().is_none_or(|only| only == &s.name))
+            {
+                let Some(origin) = scene.origins.get(&service.name) else { continue };
+                match self.reach(entry, &service.name) {
+                    Reach::None => {}
+                    Reach::Whole if scene.baseline_only => {}
+                    Reach::Whole => asks.push(self.ask(scene, entry, &service.name, origin, Role::Candidate)),
+                    Reach::Sides => {
+                        if !scene.baseline_only {
+                            asks.push(self.ask(scene, entry, &service.name, origin, Role::Candidate));
+                        }
+                        let share =
+                            scene.world.get(&service.name).map_or(Share::NONE, |o| o.share(&origin.baseline));
+                        if scene.baseline_only || share > Share::NONE {
+                            asks.push(self.ask(scene, entry, &service.name, origin, Role::Baseline));
+                        }
+                    }
+                }
+            }
+        }
+        asks
+    }
+
+    /// How a check applies to a service. A question about the whole is asked of one service; where the file
+    /// narrows the check to another one, it is asked there.
+    fn reach(&self, entry: &CheckEntry, target: &TargetName) -> Reach {
+        let Some(source) = self.unit.sources.get(&entry.source) else { return Reach::None };
+        let check = &entry.check.name;
+        let whole = || self.unit.services.iter().any(|s| source.reach(check, &s.name) == Reach::Whole);
+        match source.reach(check, target) {
+            Reach::None if entry.service.is_some() && whole() => Reach::Whole,
+            reach => reach,
+        }
+    }
+
+    fn ask(
+        &self,
+        scene: &Scene<'_>,
+        entry: &CheckEntry,
+        target: &TargetName,
+        origin: &Origin,
+        role: Role,
+    ) -> Ask {
+        let side = match role {
+            Role::Candidate => &origin.candidate,
+            Role::Baseline => &origin.baseline,
+        };
+        let seen = scene.world.get(target).and_then(|o| o.side(side));
+        let version = seen.and_then(|s| s.version.as_deref());
+        Ask {
+            check: entry.check.name.clone(),
+            target: target.clone(),
+            role,
+            side: side.clone(),
+            instances: seen.map(|s| s.instances.clone()).unwrap_or_default(),
+            words: self.words(scene.release, Some(target), Some(side), Some(role), version),
+        }
+    }
+
+    /// Where the counters stand when a release opens. A source that cannot be read now says nothing.
+    pub(crate) async fn first_cursors(&self, opened: &Opened) -> Cursors {
+        if !self.unit.checks.iter().any(|c| c.check.needs_baseline()) {
+            return Cursors::new();
+        }
+        let world: World = opened
+            .targets
+            .iter()
+            .map(|(t, o)| {
+                let observed = crate::domain::observed::Observed {
+                    sides: o.sides.clone(),
+                    activity: crate::domain::observed::Activity::Idle,
+                    notes: Vec::new(),
+                };
+                (t.clone(), observed)
+            })
+            .collect();
+        let scene = Scene { release: None, origins: &opened.targets, world: &world, baseline_only: true };
+        self.measure(&scene, &|_| self.clock.now(), &Cursors::new()).await.cursors
+    }
+
+    /// What the baseline showed since `from`.
+    pub(crate) async fn measure_once(
+        &self,
+        release: &Release,
+        from: Timestamp,
+        cursors: &Cursors,
+    ) -> Evidence {
+        let Ok(world) = self.observe_all().await else { return Evidence::new() };
+        let scene = Scene {
+            release: Some(release),
+            origins: &release.opened.targets,
+            world: &world,
+            baseline_only: true,
+        };
+        let round = self.measure(&scene, &|_| from, cursors).await;
+        let mut evidence = Evidence::new();
+        for ((check, target), pair) in round.samples {
+            if pair.baseline != Sample::Empty {
+                evidence.entry(check).or_default().insert(target, pair.baseline);
+            }
+        }
+        evidence
+    }
+}
+
+impl Round {
+    fn take(&mut self, source: String, asks: Vec<Ask>, measured: Measured) {
+        if let Some(cursor) = measured.cursor {
+            self.cursors.insert(source, cursor);
+        }
+        for (ask, answer) in asks.into_iter().zip(measured.samples) {
+            match answer {
+                Err(fault) => {
+                    self.unreadable.insert(ask.check, fault);
+                }
+                Ok(sample) => {
+                    let pair = self.samples.entry((ask.check, ask.target)).or_default();
+                    match ask.role {
+                        Role::Candidate => pair.candidate = sample,
+                        Role::Baseline => pair.baseline = sample,
+                    }
+                }
+            }
+        }
+    }
+}

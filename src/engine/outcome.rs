@@ -1,0 +1,90 @@
+//! What a command leaves for the report.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+use crate::{
+    domain::{
+        names::{Attempt, EntryName},
+        record::Artifact,
+        share::Split,
+        verdict::{Judgement, Verdict},
+    },
+    port::Finding,
+};
+
+/// How a command that succeeded ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Done {
+    /// The result in one sentence.
+    pub sentence: String,
+    /// The command that follows.
+    pub next: Option<String>,
+    /// When it is due, for a release that waits.
+    pub next_at: Option<Timestamp>,
+    /// The bake outlasts the job: run the same command again when it is due.
+    pub waiting: bool,
+}
+
+impl Done {
+    pub fn new(sentence: impl Into<String>) -> Self {
+        Done { sentence: sentence.into(), ..Done::default() }
+    }
+
+    #[must_use]
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+}
+
+/// What is known about the release, gathered while the command runs.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    pub attempt: Option<Attempt>,
+    pub state: State,
+    pub changed: Changed,
+    /// The candidate's share per target, as confirmed.
+    pub split: Split,
+    pub verdict: Option<Verdict>,
+    pub judgements: Vec<Judgement>,
+    pub findings: Vec<Finding>,
+    pub snapshots: BTreeMap<EntryName, Artifact>,
+    /// Lines for people below the sentence.
+    pub details: Vec<String>,
+}
+
+impl Facts {
+    /// Something was changed.
+    pub fn touch(&mut self, changed: Changed) {
+        self.changed = self.changed.max(changed);
+    }
+}
+
+/// Where the release stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// No release is open.
+    #[default]
+    None,
+    Open,
+    Waiting,
+    Finished,
+    RolledBack,
+    Stuck,
+}
+
+/// What this command changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Changed {
+    #[default]
+    None,
+    /// Everything that was to be changed.
+    All,
+    /// Some of it; the journal says what.
+    Partial,
+}

@@ -1,0 +1,107 @@
+//! `plan`: what `rollout` would do, without asking anybody.
+
+use super::{Engine, outcome::Done};
+use crate::{
+    domain::{check::Check, duration::Span},
+    error::Failure,
+};
+use std::time::Duration;
+
+impl Engine<'_> {
+    /// Fills the report's lines with the steps in their order.
+    pub fn plan(&self) -> Result<Done, Failure> {
+        let mut lines =
+            vec!["preflight      services, databases, journal: refuses before anything changes".to_string()];
+        for database in &self.unit.databases {
+            let keep = database.keep.map_or(String::new(), |k| format!(", kept {k}"));
+            lines.push(format!("snapshot-db    {}{keep}", database.name));
+        }
+        for migration in &self.unit.migrations {
+            let contract =
+                if migration.contract { "   POINT OF NO RETURN: no automatic way back after it" } else { "" };
+            let undo = if migration.undo.is_some() { "can be taken back" } else { "has no `undo`" };
+            lines.push(format!("migrate        {} ({undo}){contract}", migration.up.name));
+        }
+        for service in &self.unit.services {
+            let sides = service.target.caps().sides;
+            let how = if service.deploy.is_some() || service.target.caps().deploys {
+                "the idle side is brought up"
+            } else {
+                "another tool brings the idle side up"
+            };
+            lines
+                .push(format!("deploy         {}: {how}; sides {} and {}", service.name, sides[0], sides[1]));
+        }
+        for step in &self.unit.smoke {
+            lines.push(format!("smoke-test     {}", step.name));
+        }
+        let mut total = Duration::ZERO;
+        for stage in self.unit.stages.as_slice() {
+            total += stage.bake.get();
+            let set: Vec<String> = self
+                .unit
+                .services
+                .iter()
+                .filter(|s| s.target.nearest(stage.to) != stage.to)
+                .map(|s| format!("{} really {}", s.name, s.target.nearest(stage.to)))
+                .collect();
+            let set = if set.is_empty() { String::new() } else { format!("   ({})", set.join(", ")) };
+            lines.push(format!("shift-traffic  to {}{set}", stage.to));
+            lines.push(format!("verify-metrics for {}: {}", stage.bake, self.check_names()));
+        }
+        for entry in &self.unit.checks {
+            lines.push(format!("  {}", check_line(&entry.check)));
+        }
+        let keep = self.unit.finish.keep_old;
+        let retires = self.unit.services.iter().any(|s| s.retire.is_some() || s.target.caps().retires);
+        lines.push(if retires {
+            format!("finish         the old side is retired {keep} after the last shift")
+        } else {
+            "finish         the old side stays up: nothing here retires it".into()
+        });
+        for service in self.unit.services.iter().filter(|s| !s.target.caps().precondition) {
+            lines.push(format!("note           {}: the provider cannot refuse a late write; a rollback watches for one after it", service.name));
+        }
+        for finding in self.window_findings() {
+            lines.push(format!("warning        {}: {}", finding.about, finding.message));
+        }
+        self.facts().details = lines;
+        Ok(Done::new(format!(
+            "{}, at least {} of watching",
+            match self.unit.stages.as_slice().len() {
+                1 => "1 stage".to_string(),
+                n => format!("{n} stages"),
+            },
+            Span::new(total)
+        ))
+        .next("tidegate rollout --release NAME"))
+    }
+
+    fn check_names(&self) -> String {
+        let names: Vec<&str> = self.unit.checks.iter().map(|c| c.check.name.as_str()).collect();
+        if names.is_empty() { "no checks".into() } else { names.join(", ") }
+    }
+}
+
+fn check_line(check: &Check) -> String {
+    let join = |bounds: &[crate::domain::bound::Bound]| {
+        bounds.iter().map(|b| b.to_string()).collect::<Vec<_>>().join(", or ")
+    };
+    let mut parts = Vec::new();
+    if !check.fail.is_empty() {
+        parts.push(format!("fail {}", join(&check.fail)));
+    }
+    if !check.warn.is_empty() {
+        parts.push(format!("warn {}", join(&check.warn)));
+    }
+    let needs = if matches!(
+        check.measure,
+        crate::domain::sample::Measure::Ratio | crate::domain::sample::Measure::Quantile(_)
+    ) {
+        format!(" (passes from {} events)", check.needs)
+    } else {
+        String::new()
+    };
+    let shadow = if check.shadow { " (shadow: decides nothing)" } else { "" };
+    format!("{}: {}{needs}{shadow}", check.name, parts.join("; "))
+}

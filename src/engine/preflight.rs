@@ -1,0 +1,141 @@
+//! `preflight`: refuses before anything changes. Looks only.
+
+use futures_util::future::join_all;
+
+use super::{Engine, ledger::Ledger, outcome::Done, unit::Service};
+use crate::{
+    domain::observed::Activity,
+    error::{Failure, Told},
+    port::{Finding, Grade},
+};
+
+impl Engine<'_> {
+    pub async fn preflight(&self) -> Result<Done, Failure> {
+        let mut findings = self.journal_findings().await?;
+        let targets = join_all(self.chosen().map(|s| self.service_findings(s))).await;
+        findings.extend(targets.into_iter().flatten());
+        let cx = self.call();
+        let databases = join_all(self.unit.databases.iter().map(|d| {
+            let cx = &cx;
+            async move {
+                let found = cx.bounded(d.database.preflight(cx)).await;
+                found.unwrap_or_else(|_| {
+                    vec![Finding::new(Grade::Refuse, format!("databases.{}", d.name), "no answer in time")]
+                })
+            }
+        }))
+        .await;
+        findings.extend(databases.into_iter().flatten());
+        findings.extend(self.window_findings());
+        findings.sort_by_key(|f| std::cmp::Reverse(f.grade));
+        self.facts().findings = findings.clone();
+        let refused: Vec<&Finding> = findings.iter().filter(|f| f.grade == Grade::Refuse).collect();
+        match refused.first() {
+            None => {
+                let warned = findings.iter().filter(|f| f.grade == Grade::Warn).count();
+                let sentence = if warned == 0 {
+                    "ready to go".to_string()
+                } else {
+                    format!("ready to go, with {warned} warning{}", if warned == 1 { "" } else { "s" })
+                };
+                Ok(Done::new(sentence).next("tidegate rollout"))
+            }
+            Some(first) => Err(Failure::Refused(Told::new(
+                format!("not ready: {}: {}; nothing was changed", first.about, first.message),
+                if refused.len() > 1 {
+                    format!("{} things are to be mended", refused.len())
+                } else {
+                    "mend it and run it again".into()
+                },
+            ))),
+        }
+    }
+
+    async fn journal_findings(&self) -> Result<Vec<Finding>, Failure> {
+        let ledger = Ledger::load(self).await?;
+        let place = self.unit.journal.place();
+        let mut findings =
+            vec![Finding::new(Grade::Ok, "journal", format!("{place}: {} records", ledger.history.last))];
+        if let Some(open) = ledger.history.open() {
+            let same = self.options.release.as_ref().is_none_or(|name| name == open.name());
+            let message = format!("{} is open at {}", open.attempt, open.reached());
+            let other = if same { Grade::Ok } else { Grade::Warn };
+            findings.push(Finding::new(
+                if open.stuck.is_some() { Grade::Refuse } else { other },
+                "release",
+                message,
+            ));
+        }
+        Ok(findings)
+    }
+
+    async fn service_findings(&self, service: &Service) -> Vec<Finding> {
+        let about = service.name.to_string();
+        let cx = self.call();
+        let mut findings = match cx.bounded(service.target.preflight(&cx)).await {
+            Ok(findings) => findings,
+            Err(_) => vec![Finding::new(Grade::Refuse, about.clone(), "no answer in time")],
+        };
+        match self.observe(service).await {
+            // The target's own look has said it better.
+            Err(_) if findings.iter().any(|f| f.grade == Grade::Refuse) => {}
+            Err(fault) => findings.push(Finding::new(Grade::Refuse, about.clone(), fault.to_string())),
+            Ok(observed) => {
+                match &observed.activity {
+                    Activity::Idle => {}
+                    Activity::Busy { what } => {
+                        findings.push(Finding::new(Grade::Refuse, about.clone(), format!("busy: {what}")))
+                    }
+                    Activity::Failed { why } => {
+                        findings.push(Finding::new(Grade::Refuse, about.clone(), format!("failed: {why}")))
+                    }
+                }
+                // The way back is open only if the side that serves now is healthy.
+                let serving = observed.sides.iter().max_by_key(|s| s.share);
+                if let Some(side) = serving {
+                    let share = side.share;
+                    findings.push(match side.ready() {
+                        Ok(()) => Finding::new(
+                            Grade::Ok,
+                            about.clone(),
+                            format!(
+                                "{} serves {share}, {} of {} healthy",
+                                side.name,
+                                side.healthy(),
+                                side.wanted()
+                            ),
+                        ),
+                        Err(why) => Finding::new(
+                            Grade::Refuse,
+                            about.clone(),
+                            format!("the side that serves {share} is not healthy: {why}"),
+                        ),
+                    });
+                }
+            }
+        }
+        let caps = service.target.caps();
+        if !caps.precondition {
+            let message = "the provider cannot refuse a write that comes late; tidegate reads back and watches for one instead";
+            findings.push(Finding::new(Grade::Ok, about.clone(), message));
+        }
+        findings
+    }
+
+    /// Bounds that cannot fire in any stage.
+    pub(crate) fn window_findings(&self) -> Vec<Finding> {
+        let longest = self.unit.stages.as_slice().iter().map(|s| s.bake.get()).max().unwrap_or_default();
+        let mut findings = Vec::new();
+        for entry in &self.unit.checks {
+            for bound in entry.check.fail.iter().chain(&entry.check.warn) {
+                if bound.window().is_some_and(|w| w.get() > longest) {
+                    let message = format!(
+                        "`{bound}` looks back further than the longest bake: it can fire only in a watch that is longer"
+                    );
+                    findings.push(Finding::new(Grade::Warn, format!("checks.{}", entry.check.name), message));
+                }
+            }
+        }
+        findings
+    }
+}

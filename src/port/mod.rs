@@ -1,0 +1,30 @@
+//! The contracts between the engine and the outside world.
+//!
+//! Every trait is small and object-safe. A method says what it promises, in what units, and which
+//! faults it ends in. All of them run under a [`Context`] whose deadline the engine enforces; an adapter
+//! need not watch the time itself, but must be safe to drop at any await.
+
+pub mod adapter;
+pub mod clock;
+pub mod command;
+pub mod context;
+pub mod database;
+pub mod fault;
+pub mod finding;
+pub mod journal;
+pub mod metric;
+pub mod progress;
+pub mod secret;
+pub mod target;
+
+pub use clock::Clock;
+pub use command::{Command, Output, Task};
+pub use context::Context;
+pub use database::{Database, Found, SqlAddress};
+pub use fault::{Fault, Treat};
+pub use finding::{Finding, Grade};
+pub use journal::{Appended, Journal};
+pub use metric::{Ask, Metric, Reach, Window};
+pub use progress::{Progress, Silent, Watching};
+pub use secret::Secret;
+pub use target::{Caps, Change, Target};

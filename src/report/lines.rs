@@ -1,0 +1,100 @@
+//! Progress as lines: for CI logs, pipes, and the standard error of `--output json`.
+//!
+//! Quiet: a watch says something when a check changes and otherwise once in half a minute.
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    plain::plain,
+    text::{Paint, check_line},
+};
+use crate::{
+    domain::{duration::spoken, verdict::Verdict},
+    port::{Clock, Progress, Watching},
+};
+
+const REMIND: Duration = Duration::from_secs(30);
+
+pub struct Lines {
+    clock: Arc<dyn Clock>,
+    paint: Paint,
+    state: Mutex<State>,
+}
+
+struct State {
+    out: Box<dyn Write + Send>,
+    /// When each waited-for subject was last mentioned.
+    waited: BTreeMap<String, Duration>,
+    /// Verdict and warning per check, as last shown, and when.
+    shown: Vec<(String, Verdict, bool)>,
+    shown_at: Option<Duration>,
+}
+
+impl Lines {
+    pub fn new(out: Box<dyn Write + Send>, clock: Arc<dyn Clock>, paint: Paint) -> Self {
+        let state = State { out, waited: BTreeMap::new(), shown: Vec::new(), shown_at: None };
+        Lines { clock, paint, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// A log that cannot be written to does not stop a release.
+    fn say(&mut self, text: &str) {
+        let _ = writeln!(self.out, "{text}");
+        let _ = self.out.flush();
+    }
+}
+
+impl Progress for Lines {
+    fn line(&self, line: &str) {
+        self.state().say(&plain(line));
+    }
+
+    fn output(&self, step: &str, line: &str) {
+        let step = self.paint.faint(&format!("{step} |"));
+        self.state().say(&format!("{step} {}", plain(line)));
+    }
+
+    fn waiting(&self, subject: &str, text: &str) {
+        let now = self.clock.elapsed();
+        let mut state = self.state();
+        let due = state.waited.get(subject).is_none_or(|at| now.saturating_sub(*at) >= REMIND);
+        if due {
+            state.waited.insert(subject.to_string(), now);
+            state.say(&format!("waiting: {subject}: {}", plain(text)));
+        }
+    }
+
+    fn watching(&self, watch: &Watching<'_>) {
+        let now = self.clock.elapsed();
+        let mut state = self.state();
+        let shown: Vec<(String, Verdict, bool)> = watch
+            .judgements
+            .iter()
+            .map(|j| (format!("{}/{}", j.check, j.target), j.verdict, j.warned))
+            .collect();
+        let due = state.shown_at.is_none_or(|at| now.saturating_sub(at) >= REMIND);
+        if !due && shown == state.shown {
+            return;
+        }
+        state.shown = shown;
+        state.shown_at = Some(now);
+        state.say(&format!("watched {}, {} left", spoken(watch.watched), spoken(watch.left)));
+        for judgement in watch.judgements {
+            let line = check_line(judgement, self.paint);
+            state.say(&format!("  {line}"));
+        }
+        for unreadable in watch.unreadable {
+            state.say(&format!("  unreadable: {}", plain(unreadable)));
+        }
+    }
+}

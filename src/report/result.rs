@@ -1,0 +1,97 @@
+//! The result of a command, in the shape that `--output json` prints.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+use crate::{
+    domain::{
+        names::EntryName,
+        record::Artifact,
+        share::Split,
+        verdict::{Judgement, Verdict},
+    },
+    engine::outcome::{Changed, Done, Facts, State},
+    error::Failure,
+    port::Finding,
+};
+
+/// What every command prints with `--output json`. Fields are added in later versions, never removed.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct CommandResult {
+    /// The subcommand: `shift-traffic`.
+    pub command: String,
+    pub exit_code: u8,
+    /// Nothing was changed anywhere: all of this is what would have been.
+    pub dry_run: bool,
+    /// The result in one sentence.
+    pub sentence: String,
+    /// What to do about a failure.
+    pub hint: Option<String>,
+    /// The command that follows.
+    pub next: Option<String>,
+    /// When a waiting release is due.
+    pub next_at: Option<Timestamp>,
+    pub release: Option<String>,
+    /// The release's name and the number of its opening record: `v1.2.3#12`.
+    pub attempt: Option<String>,
+    pub state: State,
+    pub changed: Changed,
+    /// The candidate's share per service, in basis points (1000 = 10 %), as confirmed.
+    pub split: Split,
+    pub verdict: Option<Verdict>,
+    /// One per check and service.
+    pub checks: Vec<Judgement>,
+    pub findings: Vec<Finding>,
+    /// By database.
+    pub snapshots: BTreeMap<EntryName, Artifact>,
+    /// Lines for people.
+    pub details: Vec<String>,
+}
+
+impl CommandResult {
+    /// Puts together how a command ended and what was known by then.
+    pub fn new(command: &str, ended: Result<&Done, &Failure>, facts: Facts) -> Self {
+        let (exit_code, sentence, hint) = match ended {
+            Ok(done) => (0, done.sentence.clone(), None),
+            Err(failure) => (failure.exit_code(), failure.to_string(), failure.hint().map(str::to_string)),
+        };
+        let done = ended.ok();
+        CommandResult {
+            command: command.to_string(),
+            exit_code,
+            dry_run: false,
+            sentence,
+            hint,
+            next: match ended {
+                Ok(done) => done.next.clone(),
+                Err(failure) => failure.next(command),
+            },
+            next_at: done.and_then(|d| d.next_at),
+            release: facts.attempt.as_ref().map(|a| a.release.to_string()),
+            attempt: facts.attempt.as_ref().map(ToString::to_string),
+            state: if done.is_some_and(|d| d.waiting) { State::Waiting } else { facts.state },
+            changed: facts.changed,
+            split: facts.split,
+            verdict: facts.verdict,
+            checks: facts.judgements,
+            findings: facts.findings,
+            snapshots: facts.snapshots,
+            details: facts.details,
+        }
+    }
+
+    /// Marks the result of a dry run.
+    #[must_use]
+    pub fn dry(self) -> Self {
+        CommandResult {
+            dry_run: true,
+            changed: Changed::None,
+            verdict: None,
+            checks: Vec::new(),
+            sentence: format!("dry run, nothing was changed; it would end with: {}", self.sentence),
+            ..self
+        }
+    }
+}

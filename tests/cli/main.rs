@@ -1,0 +1,8 @@
+//! What a person sees: the real binary before a splitter that speaks HAProxy's runtime API.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod life;
+mod output;
+mod stage;
+mod undo;

@@ -1,0 +1,139 @@
+//! One process: a unit over the world, an engine, a command.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tidegate::{
+    domain::{check::Check, duration::Span, record::Holder, sample::Measure, stage::Stages, value::Kind},
+    engine::{
+        Engine, Options, Timing,
+        migrate::Assume,
+        rollback::Rollback,
+        stop::Stop,
+        unit::{CheckEntry, DatabaseEntry, Finish, Hook, Migration, Service, Step, Unit, When},
+    },
+    error::Failure,
+    port::Silent,
+};
+
+use crate::{
+    clock::SimClock,
+    faults::CALL,
+    ports::{Does, Door, SimCommand, SimDatabase, SimJournal, SimMetric, SimTarget},
+    world::{Shared, lock, services},
+};
+
+/// What a process was started for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    Rollout,
+    Rollback,
+    /// One command of its own, as a workflow of single steps would run it.
+    Shift(u16),
+    Verify,
+    /// A rollout by a person who looked into the database: the migration ran.
+    Assume,
+}
+
+/// How it ended.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    pub run: usize,
+    pub what: What,
+    pub code: u8,
+    pub sentence: String,
+    pub waiting: bool,
+}
+
+pub const RELEASE: &str = "v1.2.3";
+
+pub fn stages() -> Stages {
+    Stages::new(["10% for 2s", "50% for 2s", "100% for 2s"].iter().map(|s| s.parse().unwrap()).collect())
+        .unwrap()
+}
+
+fn unit(door: &Door) -> Unit {
+    let step = |name: &str, does: Does, seconds: u64| Step {
+        name: name.parse().unwrap(),
+        command: Box::new(SimCommand { door: door.clone(), does }),
+        limit: Duration::from_secs(seconds),
+    };
+    let [api, web] = services();
+    let service = |name: &tidegate::domain::names::TargetName, deploys: bool| Service {
+        name: name.clone(),
+        target: Box::new(SimTarget { door: door.clone(), name: name.clone(), deploys }),
+        deploy: (!deploys).then(|| step("deploy", Does::DeployGreen, 20)),
+        retire: None,
+        artifact: Some("{{release}}".into()),
+        url: None,
+        test_url: None,
+    };
+    let hook = |moment: &str| Hook { moment: moment.into(), step: step("tell", Does::Nothing, 20) };
+    let tells = lock(&door.world).tells_revision;
+    let source: Box<dyn tidegate::port::Metric> = Box::new(SimMetric { door: door.clone() });
+    Unit {
+        name: "shop".parse().unwrap(),
+        environment: "production".parse().unwrap(),
+        services: vec![service(&api, true), service(&web, false)],
+        databases: vec![DatabaseEntry {
+            name: "main".parse().unwrap(),
+            database: Box::new(SimDatabase { door: door.clone(), name: "main".into() }),
+            keep: Some(Span::from_secs(3600)),
+            limit: Duration::from_secs(60),
+        }],
+        migrations: vec![Migration {
+            up: step("schema", Does::Migrate, 20),
+            undo: None,
+            revision: tells.then(|| step("revision", Does::Revision, 20)),
+            verify: None,
+            contract: false,
+        }],
+        stages: stages(),
+        checks: vec![CheckEntry {
+            check: Check {
+                name: "errors".parse().unwrap(),
+                measure: Measure::Ratio,
+                kind: Kind::Ratio,
+                fail: vec!["above 5%".parse().unwrap()],
+                warn: Vec::new(),
+                needs: 5,
+                against_recorded: false,
+                shadow: false,
+            },
+            source: "sim".into(),
+            service: None,
+        }],
+        sources: BTreeMap::from([("sim".to_string(), source)]),
+        smoke: vec![step("health", Does::Nothing, 20)],
+        hooks: vec![hook("before_shift_traffic"), hook("before_rollback")],
+        when: When::default(),
+        finish: Finish { keep_old: Span::default() },
+        journal: Box::new(SimJournal { door: door.clone() }),
+        text: String::new(),
+        digest: String::new(),
+    }
+}
+
+/// The whole life of one process.
+pub async fn process(world: Shared, run: usize, what: What, skew: i64) -> Ending {
+    let unit = unit(&Door { world: world.clone(), run });
+    let process = lock(&world).runs[&run].process.clone();
+    let holder = Holder { run: format!("job-{run}"), process, actor: None, log: None };
+    let options = Options { release: Some(RELEASE.parse().unwrap()), ..Options::default() };
+    let timing = Timing { call: CALL, healthy: Duration::from_secs(60), ..Timing::default() };
+    let clock = Arc::new(SimClock::new(world.clone(), skew));
+    let engine = Engine::new(&unit, clock, holder, &Silent, Stop::never(), options, timing);
+    let result = match &what {
+        What::Rollout => engine.rollout(None, false, None).await,
+        What::Assume => {
+            let ran = lock(&world).migration_ran();
+            engine.rollout(None, false, Some(if ran { Assume::Done } else { Assume::NotRun })).await
+        }
+        What::Rollback => engine.rollback(&Rollback::default()).await,
+        What::Shift(to) => engine.shift_traffic((*to).try_into().unwrap()).await,
+        What::Verify => engine.verify_metrics(None).await,
+    };
+    let (code, sentence, waiting) = match &result {
+        Ok(done) => (0, done.sentence.clone(), done.waiting),
+        Err(failure) => (Failure::exit_code(failure), failure.to_string(), false),
+    };
+    Ending { run, what, code, sentence, waiting }
+}
