@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{
-        history::Release,
+        history::{Pending, Release},
         names::{Role, SideName, TargetName},
         observed::{Health, Instance, Observed},
         record::{Event, Outcome, Step as Recorded},
@@ -154,6 +154,7 @@ impl Engine<'_> {
 
     /// Runs the hooks of a moment, each once per release.
     pub(crate) async fn hooks(&self, ledger: &mut Ledger<'_>, moment: &str) -> Result<(), Failure> {
+        self.close_hook_left_open(ledger, moment).await?;
         for hook in self.unit.hooks_at(moment) {
             let Some(release) = ledger.history.release.as_ref().filter(|r| r.closed.is_none()) else {
                 return Ok(());
@@ -189,6 +190,22 @@ impl Engine<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// A run that ended in the middle of a hook of another command leaves an intent that no step of this
+    /// one would answer. It is recorded as failed, and the hook runs again when its command does.
+    async fn close_hook_left_open(&self, ledger: &mut Ledger<'_>, moment: &str) -> Result<(), Failure> {
+        let Some(release) = ledger.history.open() else { return Ok(()) };
+        let Some(Pending { seq, step: Recorded::Hook { moment: left, hook } }) = &release.pending else {
+            return Ok(());
+        };
+        if left == moment {
+            return Ok(());
+        }
+        let why = format!("the run of hook {left} {hook} ended before the hook did");
+        let intent = *seq;
+        ledger.append(Event::Failed { intent, why, settled: true }).await?;
         Ok(())
     }
 }

@@ -1,11 +1,13 @@
 //! Random schedules: several faults, two or three runs at once, sides that flap, metrics that go away.
 //! The same invariants, and when the faults stop the release comes to an end.
 //!
-//! `TIDEGATE_SIM_CASES=20000` soaks. A failing schedule is kept in `schedules.proptest-regressions`.
+//! The schedules are the same at every run, so that a change is judged by what it changed.
+//! `TIDEGATE_SIM_CASES=20000` soaks with new ones; a failing schedule is kept in
+//! `schedules.proptest-regressions` and tried first from then on.
 
 use proptest::{
     prelude::*,
-    test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner},
+    test_runner::{Config, FileFailurePersistence, RngAlgorithm, TestCaseError, TestRng, TestRunner},
 };
 use std::{
     sync::{Arc, Mutex},
@@ -153,15 +155,19 @@ fn play(schedule: &Schedule) -> Result<Sim, Box<Sim>> {
 
 #[test]
 fn any_schedule_ends_and_breaks_nothing() {
-    let cases = std::env::var("TIDEGATE_SIM_CASES").ok().and_then(|v| v.parse().ok()).unwrap_or(CASES);
-    let mut runner = TestRunner::new(Config {
-        cases,
+    let soak = std::env::var("TIDEGATE_SIM_CASES").ok().and_then(|v| v.parse().ok());
+    let config = Config {
+        cases: soak.unwrap_or(CASES),
         max_shrink_iters: 4000,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
             "tests/sim/schedules.proptest-regressions",
         ))),
         ..Config::default()
-    });
+    };
+    let mut runner = match soak {
+        Some(_) => TestRunner::new(config),
+        None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
+    };
     let result = runner.run(&schedule(), |schedule| match play(&schedule) {
         Ok(_) => Ok(()),
         Err(sim) => {
