@@ -1,5 +1,7 @@
 //! Every outside system, one file each, grouped by port.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod command;
 pub mod database;
 pub mod haproxy_api;

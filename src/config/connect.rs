@@ -1,7 +1,7 @@
 //! From a config to a unit whose adapters can be called. No call goes out here.
 
 use crate::document::nearest::nearest;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Chosen, Config, Step,
@@ -17,7 +17,7 @@ use crate::{
     engine::unit as connected,
     error::Failure,
     port::{
-        Journal, Secret, Target,
+        Journal, Secret, Shared, Target,
         adapter::{ServiceSetting, Setting},
     },
     registry::Kind,
@@ -56,6 +56,7 @@ impl Config {
             env: self.env.clone(),
             services: Vec::new(),
             sql: BTreeMap::new(),
+            shared: Shared::default(),
             units: BTreeMap::new(),
         };
         let mut work = Work { config: self, setting, problems: Problems::default() };
@@ -230,6 +231,8 @@ impl Work<'_> {
             deploy,
             retire,
             artifact: service.keys.image.as_ref().map(|image| self.with_env(image, service)),
+            switch_at: service.keys.switch_at.unwrap_or(Share::ALL),
+            drain: service.keys.drain.map_or(Duration::ZERO, |span| span.get()),
             url: service.keys.url.clone(),
             test_url: service.keys.test_url.clone(),
         })

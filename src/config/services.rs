@@ -12,7 +12,7 @@ use super::{
 use crate::adapter::target::probed::{Health, VersionSource};
 use crate::{
     document::node::Node,
-    domain::{names::TargetName, template},
+    domain::{duration::Span, names::TargetName, share::Share, template},
     registry::{Registry, TargetKind},
 };
 
@@ -37,6 +37,10 @@ pub struct ServiceKeys {
     pub url: Option<String>,
     /// Reaches the candidate while it has no traffic.
     pub test_url: Option<String>,
+    /// The stage in which a target that cannot be split goes over (100%); a rollback takes it back first.
+    pub switch_at: Option<Share>,
+    /// How long requests in flight get before the old side is taken down at `finish`.
+    pub drain: Option<Span>,
     /// Must answer 200 before an instance counts as healthy: a path, or
     /// `{http: /ready, expect: {status: 200, /db: up}, within: 2s}`.
     #[cfg(feature = "http")]
@@ -48,7 +52,7 @@ pub struct ServiceKeys {
 
 /// Keys of a service that hold entries of their own.
 pub(crate) const NESTED: [&str; 2] = ["deploy", "retire"];
-const LATER: &[&str] = &["drain", "stages", "switch_at", "after"];
+const LATER: &[&str] = &["stages", "after"];
 
 pub(crate) fn spec(registry: &'static Registry) -> Spec<TargetKind> {
     let kinds = registry.targets.iter().collect();

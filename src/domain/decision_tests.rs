@@ -20,6 +20,7 @@ fn observed(green: u16, healthy: bool) -> Observed {
         name: name(text),
         version: None,
         share,
+        labels: BTreeMap::new(),
         instances: vec![Instance {
             name: format!("{text}-1"),
             address: None,

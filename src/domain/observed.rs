@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 use super::{names::SideName, share::Share};
 
@@ -35,6 +36,9 @@ pub struct Side {
     /// Its part of the target's traffic.
     pub share: Share,
     pub instances: Vec<Instance>,
+    /// What other systems call it: `target_group`, `function_version`. Metric queries use them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// One process, task or pod of a side.

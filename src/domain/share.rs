@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use super::names::TargetName;
+use super::names::{SideName, TargetName};
 
 /// The candidate's part of one target's traffic: 0 to 10 000 basis points (1 = 0.01 %).
 ///
@@ -15,6 +15,9 @@ use super::names::TargetName;
 #[serde(try_from = "u16", into = "u16")]
 #[schemars(with = "u16", extend("maximum" = 10_000))]
 pub struct Share(u16);
+
+/// The share of each side of one target; together the whole.
+pub type SideShares = BTreeMap<SideName, Share>;
 
 /// The candidate's share of every target.
 pub type Split = BTreeMap<TargetName, Share>;

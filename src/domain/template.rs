@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What may stand between the braces, besides `env.NAME`.
+/// What may stand between the braces, besides `env.NAME` and `label.NAME` (what the target calls the side in
+/// other systems).
 pub const KNOWN: [&str; 6] = ["release", "version", "environment", "service", "side", "role"];
 
 /// What each word stands for in one situation.
@@ -59,8 +60,9 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, String> {
         let after = &rest[start + 2..];
         let end = after.find("}}").ok_or_else(|| format!("`{{{{` without `}}}}` in `{text}`"))?;
         let word = after[..end].trim();
-        if !KNOWN.contains(&word) && !word.starts_with("env.") {
-            return Err(format!("{{{{{word}}}}} is not known; known: {}, env.NAME", KNOWN.join(", ")));
+        if !KNOWN.contains(&word) && !word.starts_with("env.") && !word.starts_with("label.") {
+            let known = KNOWN.join(", ");
+            return Err(format!("{{{{{word}}}}} is not known; known: {known}, label.NAME, env.NAME"));
         }
         found.push(Piece::Text(&rest[..start]));
         found.push(Piece::Word(word));

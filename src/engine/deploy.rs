@@ -16,6 +16,7 @@ use crate::{
         history::{Pending, Release},
         judge::series::millis,
         names::{Role, SideName, TargetName},
+        observed::{Activity, Observed},
         record::{Event, Outcome, Step},
         share::Share,
     },
@@ -145,8 +146,8 @@ impl Engine<'_> {
         self.acting();
         let started = if service.target.caps().deploys {
             let earlier = self.sending(&service.name);
-            let cx = self.call();
-            let change = Change::Deploy { side: side.clone(), artifact };
+            let cx = self.within(self.healthy_within(service));
+            let change = Change::Deploy { side: side.clone(), release: release.name().clone(), artifact };
             let answer = cx.bounded(service.target.apply(&cx, &change)).await.unwrap_or_else(|late| {
                 Err(Fault::outcome_unknown(
                     "target",
@@ -182,11 +183,16 @@ impl Engine<'_> {
         };
         match started {
             Err(fault) => Ok(Err(fault.to_string())),
-            Ok(()) => self.wait_ready(service, side, self.timing.healthy).await,
+            Ok(()) => self.wait_ready(service, side, self.healthy_within(service)).await,
         }
     }
 
-    /// Waits until a side may carry traffic.
+    /// How long a side may take to become healthy.
+    pub(crate) fn healthy_within(&self, service: &Service) -> Duration {
+        self.timing.healthy.max(service.target.pace().healthy)
+    }
+
+    /// Waits until a side may carry traffic and the provider is done with it.
     pub(crate) async fn wait_ready(
         &self,
         service: &Service,
@@ -196,10 +202,15 @@ impl Engine<'_> {
         let began = self.clock.elapsed();
         let subject = service.name.to_string();
         loop {
+            let mut given_up = None;
             let why = match self.stop.or(self.observe(service)).await? {
+                Ok(Observed { activity: Activity::Failed { why }, .. }) => {
+                    given_up = Some(why.clone());
+                    why
+                }
                 Ok(observed) => match observed.side(side) {
                     None => format!("{side} is not there any more"),
-                    Some(found) => match found.ready() {
+                    Some(found) => match still_at_work(&observed.activity).and_then(|()| found.ready()) {
                         Ok(()) => {
                             let (healthy, wanted) = (found.healthy(), found.wanted());
                             self.progress
@@ -211,6 +222,9 @@ impl Engine<'_> {
                 },
                 Err(fault) => fault.to_string(),
             };
+            if let Some(failed) = given_up {
+                return Ok(Err(failed));
+            }
             let waited = self.clock.elapsed().saturating_sub(began);
             if waited >= limit {
                 return Ok(Err(format!("{side} is not healthy after {}: {why}", spoken(waited))));
@@ -219,5 +233,12 @@ impl Engine<'_> {
                 .waiting(&subject, &format!("{why}; giving it {} s more", (limit - waited).as_secs()));
             self.stop.pause(self.clock.as_ref(), self.timing.look).await?;
         }
+    }
+}
+
+fn still_at_work(activity: &Activity) -> Result<(), String> {
+    match activity {
+        Activity::Busy { what } => Err(what.clone()),
+        Activity::Idle | Activity::Failed { .. } => Ok(()),
     }
 }

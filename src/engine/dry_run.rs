@@ -14,13 +14,13 @@ use super::unit::{DatabaseEntry, Hook, Migration, Service, Step, Unit};
 use crate::{
     domain::{
         names::SideName,
-        observed::{Health, Observed},
+        observed::{Health, Instance, Observed},
         record::{Artifact, Record},
         share::Share,
     },
     port::{
-        Appended, Caps, Change, Command, Context, Database, Fault, Finding, Found, Journal, Output, Progress,
-        Target, Task, Watching,
+        Appended, Caps, Change, Command, Context, Database, Fault, Finding, Found, Journal, Output, Pace,
+        Progress, Target, Task, Watching,
     },
 };
 
@@ -111,6 +111,10 @@ impl Target for DryTarget {
         self.inner.caps()
     }
 
+    fn pace(&self) -> Pace {
+        self.inner.pace()
+    }
+
     fn nearest(&self, share: Share) -> Share {
         self.inner.nearest(share)
     }
@@ -125,6 +129,10 @@ impl Target for DryTarget {
             }
             // A candidate that would have been deployed would be waited for until it is healthy.
             if (idle && self.brought_up) || overlay.deployed.as_ref() == Some(&side.name) {
+                if side.instances.is_empty() {
+                    let name = format!("{} (not yet there)", side.name);
+                    side.instances.push(Instance { name, address: None, health: Health::Up });
+                }
                 for instance in &mut side.instances {
                     instance.health = Health::Up;
                 }
@@ -146,6 +154,7 @@ impl Target for DryTarget {
                 self.tell.line(&format!("would deploy {} {side}", self.name));
                 overlay.deployed = Some(side.clone());
             }
+            Change::Revive { side } => self.tell.line(&format!("would scale {} {side} up", self.name)),
             Change::Retire { side } => self.tell.line(&format!("would retire {} {side}", self.name)),
         }
         Ok(())

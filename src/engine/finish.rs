@@ -12,6 +12,7 @@ use super::{
 use crate::{
     domain::{
         decision::{Halt, World, drift},
+        duration::spoken,
         history::{Pending, Release},
         names::{Role, SideName, TargetName},
         record::{Closing, Event, Outcome, Step},
@@ -74,6 +75,12 @@ impl Engine<'_> {
             let left = self.unit.finish.keep_old.get().saturating_sub(age);
             if !left.is_zero() && !now && !self.options.dry_run {
                 return Ok(self.waiting_for_keep(left));
+            }
+            let drain = retiring.iter().map(|s| s.drain).max().unwrap_or_default().saturating_sub(age);
+            if !drain.is_zero() && !self.options.dry_run {
+                self.progress.line(&format!("giving requests in flight {} more", spoken(drain)));
+                let draining = self.stop.pause(self.clock.as_ref(), drain);
+                self.alive(ledger, draining).await??;
             }
             self.retire(ledger, &release, &retiring).await?;
         }

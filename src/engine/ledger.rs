@@ -31,6 +31,8 @@ pub struct Ledger<'a> {
 
 /// Appends that lost a race are repeated this often; each time somebody else got something done.
 const RACES_MAX: usize = 32;
+/// A lease lasts at least as long as this many calls.
+const LEASE_CALLS: u64 = 3;
 const APPEND_TRIES: u32 = 4;
 
 impl<'a> Ledger<'a> {
@@ -55,7 +57,12 @@ impl<'a> Ledger<'a> {
     }
 
     fn lease(&self) -> Duration {
-        Duration::from_secs(self.journal.lease_seconds())
+        Duration::from_secs(self.lease_seconds())
+    }
+
+    /// A lease outlives the slowest call by far.
+    fn lease_seconds(&self) -> u64 {
+        self.journal.lease_seconds().max(self.call.as_secs().saturating_mul(LEASE_CALLS))
     }
 
     async fn read<T>(&self, what: &str, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Failure> {
@@ -142,7 +149,7 @@ impl<'a> Ledger<'a> {
                 }
                 _ => {}
             }
-            let seconds = self.journal.lease_seconds();
+            let seconds = self.lease_seconds();
             if self.try_append(Event::Lease { seconds }).await?.is_some() {
                 return Ok(());
             }
@@ -210,7 +217,7 @@ impl<'a> Ledger<'a> {
     /// before that.
     pub async fn preempt(&mut self, reason: &str) -> Result<bool, Failure> {
         let opened = self.history.opened_seq();
-        let seconds = self.journal.lease_seconds();
+        let seconds = self.lease_seconds();
         for _ in 0..RACES_MAX {
             let foreign =
                 self.history.lease.as_ref().is_some_and(|l| l.holder.process != self.holder.process);
@@ -269,7 +276,7 @@ impl<'a> Ledger<'a> {
 
     /// A sign of life.
     pub async fn beat(&mut self) -> Result<(), Failure> {
-        let seconds = self.journal.lease_seconds();
+        let seconds = self.lease_seconds();
         self.append(Event::Lease { seconds }).await.map(|_| ())
     }
 

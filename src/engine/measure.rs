@@ -149,13 +149,18 @@ impl Engine<'_> {
         };
         let seen = scene.world.get(target).and_then(|o| o.side(side));
         let version = seen.and_then(|s| s.version.as_deref());
+        let labels = seen.map(|s| s.labels.clone()).unwrap_or_default();
+        let words = self.words(scene.release, Some(target), Some(side), Some(role), version);
+        let words =
+            labels.iter().fold(words, |words, (name, value)| words.with(&format!("label.{name}"), value));
         Ask {
             check: entry.check.name.clone(),
             target: target.clone(),
             role,
             side: side.clone(),
             instances: seen.map(|s| s.instances.clone()).unwrap_or_default(),
-            words: self.words(scene.release, Some(target), Some(side), Some(role), version),
+            labels,
+            words,
         }
     }
 

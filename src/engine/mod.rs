@@ -121,8 +121,11 @@ impl<'a> Engine<'a> {
         progress: &'a dyn Progress,
         stop: Stop,
         options: Options,
-        timing: Timing,
+        mut timing: Timing,
     ) -> Self {
+        // Leases and fences reckon with the slowest call there is.
+        let slowest = unit.services.iter().map(|s| s.target.pace().call).max();
+        timing.call = timing.call.max(slowest.unwrap_or_default());
         Engine {
             unit,
             clock,

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::{Engine, unit::Service};
 use crate::{
-    domain::{decision::World, observed::Observed},
+    domain::{decision::World, observed::Observed, share::SideShares},
     error::Failure,
-    port::{Fault, Treat},
+    port::{Context, Fault, Treat},
 };
 
 /// A look that fails in passing is repeated this often.
@@ -17,10 +17,23 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 impl Engine<'_> {
     /// One look at one target.
     pub(crate) async fn observe(&self, service: &Service) -> Result<Observed, Fault> {
+        self.look_up(service, async |cx| service.target.observe(cx).await).await
+    }
+
+    /// How the traffic of one target is split.
+    pub(crate) async fn split(&self, service: &Service) -> Result<SideShares, Fault> {
+        self.look_up(service, async |cx| service.target.split(cx).await).await
+    }
+
+    async fn look_up<T>(
+        &self,
+        service: &Service,
+        call: impl AsyncFn(&Context) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let mut look = 1;
         loop {
             let cx = self.call();
-            let answer = cx.bounded(service.target.observe(&cx)).await.unwrap_or_else(|late| {
+            let answer = cx.bounded(call(&cx)).await.unwrap_or_else(|late| {
                 let detail = format!("no answer within {} s", late.0.as_secs());
                 Err(Fault::permanent("target", "observe", service.name.to_string(), detail))
             });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Engine, Supersede, ledger::Ledger};
 use crate::{
     domain::{
-        decision::World,
+        decision::{Halt, World},
         history::Release,
         names::ReleaseName,
         observed::{Observed, Side},
@@ -27,6 +27,8 @@ impl Engine<'_> {
         if let Some(open) = ledger.history.open().cloned() {
             match &asked {
                 Some(name) if name != open.name() => self.close_other(ledger, &open, name).await?,
+                // Another run began it while this one waited for the lease.
+                _ if open.undoing => return Err(super::refusal::explain(&Halt::RollingBack)),
                 _ => {
                     self.bind(open.attempt.opened);
                     return Ok(());

@@ -42,8 +42,8 @@ impl Engine<'_> {
                 .unit
                 .services
                 .iter()
-                .filter(|s| s.target.nearest(stage.to) != stage.to)
-                .map(|s| format!("{} really {}", s.name, s.target.nearest(stage.to)))
+                .filter(|s| s.share_at(stage.to) != stage.to)
+                .map(|s| format!("{} really {}", s.name, s.share_at(stage.to)))
                 .collect();
             let set = if set.is_empty() { String::new() } else { format!("   ({})", set.join(", ")) };
             lines.push(format!("shift-traffic  to {}{set}", stage.to));

@@ -9,6 +9,7 @@ use super::{
     ledger::Ledger,
     outcome::{Changed, Done, State},
     shift::{Moved, Unapplied},
+    unit::Service,
 };
 use crate::{
     domain::{
@@ -16,11 +17,13 @@ use crate::{
         duration::spoken,
         history::{Pending, Release},
         names::{ReleaseName, SideName, TargetName},
+        observed::Observed,
         record::{Aim, Closing, Event, Move, SmokePhase, Step},
         share::{Share, Split},
         verdict::Verdict,
     },
     error::{Failure, Told},
+    port::Change,
 };
 
 /// How to roll back.
@@ -277,6 +280,7 @@ impl Engine<'_> {
             Some(async move {
                 match self.observe(service).await {
                     Ok(seen) if seen.share(&origin.candidate) != origin.share => {
+                        let limit = self.revive(service, &seen, &origin.baseline).await.unwrap_or(limit);
                         (service, origin, self.wait_ready(service, &origin.baseline, limit).await)
                     }
                     _ => (service, origin, Ok(Ok(()))),
@@ -299,6 +303,26 @@ impl Engine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Asks for the capacity of a side that lacks it, where the target can give it; returns how long that
+    /// may take.
+    async fn revive(&self, service: &Service, seen: &Observed, side: &SideName) -> Option<Duration> {
+        let fit = seen.side(side).is_some_and(|side| side.ready().is_ok());
+        if fit || !service.target.caps().retires || service.retire.is_some() {
+            return None;
+        }
+        self.acting();
+        self.progress.line(&format!("{} {side}: bringing back its capacity", service.name));
+        let cx = self.call();
+        let change = Change::Revive { side: side.clone() };
+        match cx.bounded(service.target.apply(&cx, &change)).await {
+            Ok(Ok(())) => {}
+            // whether it worked is seen by its health
+            Ok(Err(fault)) => self.progress.line(&format!("going on all the same: {fault}")),
+            Err(_) => {}
+        }
+        Some(self.healthy_within(service))
     }
 
     fn refuse_frozen(&self, release: &Release, _: &Rollback) -> Result<(), Failure> {

@@ -126,7 +126,7 @@ impl Engine<'_> {
             return None;
         };
         let covers = |stage: &Stage| {
-            self.chosen().all(|s| moves.get(&s.name).is_none_or(|m| m.wanted <= s.target.nearest(stage.to)))
+            self.chosen().all(|s| moves.get(&s.name).is_none_or(|m| m.wanted <= s.share_at(stage.to)))
         };
         self.unit.stages.up_to(to).into_iter().find(covers).map(|stage| stage.to)
     }
@@ -135,9 +135,9 @@ impl Engine<'_> {
     async fn stage(&self, stage: Stage) -> Result<Option<Done>, Failure> {
         let release = self.standing().await?;
         let wanted = |share: Share| {
-            self.chosen().all(|s| release.split.get(&s.name).is_some_and(|at| *at >= s.target.nearest(share)))
+            self.chosen().all(|s| release.split.get(&s.name).is_some_and(|at| *at >= s.share_at(share)))
         };
-        let here = self.chosen().all(|s| release.split.get(&s.name) == Some(&s.target.nearest(stage.to)));
+        let here = self.chosen().all(|s| release.split.get(&s.name) == Some(&s.share_at(stage.to)));
         if (wanted(stage.to) && !here) || begun_above(&release, stage.to) {
             return Ok(None);
         }

@@ -7,6 +7,7 @@ use crate::{
         check::Check,
         duration::Span,
         names::{EntryName, EnvironmentName, TargetName, UnitName},
+        share::Share,
         stage::Stages,
     },
     port::{Command, Database, Journal, Metric, Target},
@@ -43,10 +44,25 @@ pub struct Service {
     pub retire: Option<Step>,
     /// What to deploy, with `{{release}}` in it.
     pub artifact: Option<String>,
+    /// The stage in which a target that cannot be split goes over.
+    pub switch_at: Share,
+    /// How long requests in flight get before the old side is taken down.
+    pub drain: Duration,
     /// The public face.
     pub url: Option<String>,
     /// Reaches the candidate while it has no traffic.
     pub test_url: Option<String>,
+}
+
+impl Service {
+    /// The share the target really has when the release stands at `stage`.
+    pub fn share_at(&self, stage: Share) -> Share {
+        match self.target.caps().splits {
+            true => self.target.nearest(stage),
+            false if stage >= self.switch_at => Share::ALL,
+            false => Share::NONE,
+        }
+    }
 }
 
 /// One step that runs something, within its limit.

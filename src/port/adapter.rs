@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use super::{Command, Database, Journal, Metric, SqlAddress, Target};
+use super::{Command, Database, Journal, Metric, Shared, SqlAddress, Target};
 use crate::{
     document::node::Node,
     domain::{
@@ -93,6 +93,8 @@ pub struct Setting {
     pub services: Vec<ServiceSetting>,
     /// Databases that speak SQL.
     pub sql: BTreeMap<EntryName, SqlAddress>,
+    /// What adapters have in common.
+    pub shared: Shared,
     /// Units that checks declared for themselves (`unit: ms`).
     pub units: BTreeMap<EntryName, Unit>,
 }

@@ -1,7 +1,7 @@
 //! A source of numbers about both sides.
 
 use async_trait::async_trait;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Context, Fault};
 use crate::domain::{
@@ -65,6 +65,8 @@ pub struct Ask {
     pub side: SideName,
     /// What the target showed of the side a moment ago.
     pub instances: Vec<Instance>,
+    /// What the target calls the side in other systems.
+    pub labels: BTreeMap<String, String>,
     /// What `{{…}}` stands for in this question.
     pub words: Words,
 }

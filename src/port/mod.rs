@@ -15,6 +15,7 @@ pub mod journal;
 pub mod metric;
 pub mod progress;
 pub mod secret;
+pub mod shared;
 pub mod target;
 
 pub use clock::Clock;
@@ -27,4 +28,5 @@ pub use journal::{Appended, Journal};
 pub use metric::{Ask, Metric, Reach, Window};
 pub use progress::{Progress, Silent, Watching};
 pub use secret::Secret;
-pub use target::{Caps, Change, Target};
+pub use shared::Shared;
+pub use target::{Caps, Change, Pace, Target};

@@ -37,6 +37,7 @@ pub fn setting(base: &Path, services: &[(&str, &str)]) -> Setting {
         env: Arc::new(|_| None),
         services: services.iter().map(service).collect(),
         sql: BTreeMap::new(),
+        shared: Default::default(),
         units: BTreeMap::new(),
     }
 }

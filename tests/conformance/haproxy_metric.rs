@@ -26,6 +26,7 @@ fn asks(checks: &[&str]) -> Vec<Ask> {
         role,
         side: side(name),
         instances: Vec::new(),
+        labels: Default::default(),
         words: Words::default(),
     };
     let both = |check: &&str| [ask(check, Role::Baseline, "blue"), ask(check, Role::Candidate, "green")];

@@ -301,6 +301,7 @@ fn probed(instances: Vec<(Option<String>, State)>, health: Option<&str>, version
         name: name.parse().unwrap(),
         version: None,
         share: Share::NONE,
+        labels: Default::default(),
         instances,
     };
     let sides = vec![side("blue", instances.collect()), side("green", Vec::new())];

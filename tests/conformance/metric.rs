@@ -48,6 +48,7 @@ pub fn setting() -> Setting {
         env: Arc::new(|name| (name == "TOKEN").then(|| "s3cret".to_string())),
         services: vec![service("api"), service("jobs")],
         sql: Default::default(),
+        shared: Default::default(),
         units: Default::default(),
     }
 }
@@ -76,6 +77,7 @@ pub fn ask(side: &str, addresses: &[std::net::SocketAddr]) -> Ask {
         role: Role::Candidate,
         side: side.parse().unwrap(),
         instances: addresses.iter().enumerate().map(instance).collect(),
+        labels: Default::default(),
         words: Words::default().with("side", side).with("service", "api").with("version", "v1/2"),
     }
 }

@@ -33,6 +33,7 @@ fn ask(check: &str, side: &str) -> Ask {
         role: Role::Candidate,
         side: side.parse().unwrap(),
         instances: Vec::new(),
+        labels: Default::default(),
         words: Words::default().with("side", side),
     }
 }

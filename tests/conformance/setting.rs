@@ -33,6 +33,7 @@ pub fn setting(folder: &Path, variables: &[(&str, &str)]) -> Setting {
             })
             .into(),
         sql: BTreeMap::new(),
+        shared: Default::default(),
         units: BTreeMap::new(),
     }
 }

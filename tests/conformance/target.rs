@@ -163,7 +163,7 @@ async fn what_it_cannot_do_is_refused() {
     let caps = target.caps();
     assert_eq!((caps.deploys, caps.retires, caps.precondition, caps.splits), (false, false, false, true));
     let changes = [
-        Change::Deploy { side: side("green"), artifact: None },
+        Change::Deploy { side: side("green"), release: "v1".parse().unwrap(), artifact: None },
         Change::Retire { side: side("green") },
         Change::Share([(side("red"), Share::ALL)].into()),
         Change::Share([(side("blue"), Share::ALL), (side("green"), Share::ALL)].into()),

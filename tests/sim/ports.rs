@@ -161,6 +161,7 @@ impl Target for SimTarget {
                 format!("share {} green {}", self.name, shares.get(&green()).copied().unwrap_or_default())
             }
             Change::Deploy { side, .. } => format!("deploy {} {side}", self.name),
+            Change::Revive { side } => format!("revive {} {side}", self.name),
             Change::Retire { side } => format!("retire {} {side}", self.name),
         };
         let change = change.clone();
@@ -171,9 +172,12 @@ impl Target for SimTarget {
                 Change::Share(shares) => {
                     world.set_share(&name, shares.get(&green()).copied().unwrap_or(Share::NONE));
                 }
-                Change::Deploy { side, artifact } => {
+                Change::Deploy { side, artifact, .. } => {
                     let version = artifact.clone().unwrap_or_default();
                     world.bring_up(&name, side, &version);
+                }
+                Change::Revive { side } => {
+                    world.note(format!("{name}: {side} is scaled up"));
                 }
                 Change::Retire { side } => {
                     world.note(format!("{name}: {side} is retired"));

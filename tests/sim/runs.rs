@@ -63,6 +63,8 @@ fn unit(door: &Door) -> Unit {
         deploy: (!deploys).then(|| step("deploy", Does::DeployGreen, 20)),
         retire: None,
         artifact: Some("{{release}}".into()),
+        switch_at: tidegate::domain::share::Share::ALL,
+        drain: std::time::Duration::ZERO,
         url: None,
         test_url: None,
     };

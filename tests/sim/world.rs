@@ -275,7 +275,13 @@ impl World {
                 health: health.clone(),
             };
             let version = self.places[target].versions.get(&name).cloned();
-            sides.push(Side { instances: vec![instance(1), instance(2)], name, version, share });
+            sides.push(Side {
+                instances: vec![instance(1), instance(2)],
+                labels: BTreeMap::new(),
+                name,
+                version,
+                share,
+            });
         }
         for side in &sides {
             if let Some(state) = self.runs.get_mut(&run) {

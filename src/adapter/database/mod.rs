@@ -9,6 +9,8 @@ use crate::{
 
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "aws")]
+pub mod rds;
 pub mod run;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -1,5 +1,7 @@
 //! Adapters of the `metric` port.
 
+#[cfg(feature = "aws")]
+pub mod cloudwatch;
 #[cfg(feature = "http")]
 pub mod exposition;
 pub mod haproxy;

@@ -109,6 +109,7 @@ impl Target for Haproxy {
             name: self.side(index).clone(),
             version: None,
             share: shares[index],
+            labels: Default::default(),
             instances: look.members.iter().filter(|m| m.side == index).map(instance).collect(),
         };
         Ok(Observed { sides: vec![side(0), side(1)], activity: Activity::Idle, notes })
@@ -135,9 +136,9 @@ impl Target for Haproxy {
                 "HAProxy does not start or stop what it balances",
             )
             .hint("give the service `deploy: {run: …}`")),
-            Change::Retire { side } => Err(Fault::permanent(
+            Change::Revive { side } | Change::Retire { side } => Err(Fault::permanent(
                 PROVIDER,
-                format!("retire {side}"),
+                format!("start or stop {side}"),
                 self.object(),
                 "HAProxy does not start or stop what it balances",
             )),

@@ -20,10 +20,10 @@ use crate::{
     domain::{
         duration::Span,
         observed::{Health as State, Instance, Observed, Side},
-        share::Share,
+        share::{Share, SideShares},
         template::Words,
     },
-    port::{Caps, Change, Context, Fault, Finding, Target},
+    port::{Caps, Change, Context, Fault, Finding, Pace, Target},
 };
 
 /// `health: /ready`, or `{http: /ready, expect: {status: 200, /db: up}, within: 2s}`.
@@ -121,6 +121,10 @@ impl Target for Probed {
         self.inner.caps()
     }
 
+    fn pace(&self) -> Pace {
+        self.inner.pace()
+    }
+
     fn nearest(&self, share: Share) -> Share {
         self.inner.nearest(share)
     }
@@ -137,6 +141,10 @@ impl Target for Probed {
         }
         concurrently(PROBES_MAX, work).await;
         Ok(observed)
+    }
+
+    async fn split(&self, cx: &Context) -> Result<SideShares, Fault> {
+        self.inner.split(cx).await
     }
 
     async fn apply(&self, cx: &Context, change: &Change) -> Result<(), Fault> {

@@ -1,0 +1,21 @@
+//! The adapters for AWS, against a strict double of our own and against moto, through a proxy that makes
+//! every kind of trouble.
+
+#![cfg(feature = "aws")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
+mod double;
+mod moto;
+mod proxy;
+
+mod cloudwatch;
+mod credentials;
+mod ecs_alb;
+mod ecs_rolling;
+mod examples;
+mod lambda;
+mod permissions;
+mod rds;
+mod rollout;
+mod s3_cloudfront;
+mod s3_journal;
