@@ -274,18 +274,32 @@ impl Engine<'_> {
         if self.options.force {
             return Ok(());
         }
-        let limit = self.timing.settle.min(Duration::from_secs(60));
-        let waits = self.unit.services.iter().filter_map(|service| {
+        let looks = self.unit.services.iter().filter_map(|service| {
             let origin = release.opened.targets.get(&service.name)?;
-            Some(async move {
-                match self.observe(service).await {
-                    Ok(seen) if seen.share(&origin.candidate) != origin.share => {
-                        let limit = self.revive(service, &seen, &origin.baseline).await.unwrap_or(limit);
-                        (service, origin, self.wait_ready(service, &origin.baseline, limit).await)
-                    }
-                    _ => (service, origin, Ok(Ok(()))),
-                }
-            })
+            Some(async move { (service, origin, self.observe(service).await) })
+        });
+        let gaining: Vec<_> = self
+            .alive(ledger, join_all(looks))
+            .await?
+            .into_iter()
+            .filter_map(|(service, origin, seen)| Some((service, origin, seen.ok()?)))
+            .filter(|(_, origin, seen)| seen.share(&origin.candidate) != origin.share)
+            .collect();
+        let lacking: Vec<_> = gaining
+            .iter()
+            .filter(|(service, origin, seen)| can_revive(service) && !fit(seen, &origin.baseline))
+            .map(|(service, origin, _)| (*service, &origin.baseline))
+            .collect();
+        if !lacking.is_empty() {
+            ledger.fence().await?;
+            let revivals = join_all(lacking.iter().map(|(service, side)| self.revive(service, side)));
+            self.alive(ledger, revivals).await?;
+        }
+        let short = self.timing.settle.min(Duration::from_secs(60));
+        let waits = gaining.iter().map(async |(service, origin, _)| {
+            let revived = lacking.iter().any(|(s, _)| s.name == service.name);
+            let limit = if revived { self.healthy_within(service) } else { short };
+            (service, origin, self.wait_ready(service, &origin.baseline, limit).await)
         });
         for (service, origin, ready) in self.alive(ledger, join_all(waits)).await? {
             if let Err(why) = ready? {
@@ -305,24 +319,16 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Asks for the capacity of a side that lacks it, where the target can give it; returns how long that
-    /// may take.
-    async fn revive(&self, service: &Service, seen: &Observed, side: &SideName) -> Option<Duration> {
-        let fit = seen.side(side).is_some_and(|side| side.ready().is_ok());
-        if fit || !service.target.caps().retires || service.retire.is_some() {
-            return None;
-        }
+    /// Asks for the capacity of the baseline, which the rollback's own record covers: it is what was
+    /// recorded at the opening. Whether it came is seen by the side's health.
+    async fn revive(&self, service: &Service, side: &SideName) {
         self.acting();
         self.progress.line(&format!("{} {side}: bringing back its capacity", service.name));
         let cx = self.call();
         let change = Change::Revive { side: side.clone() };
-        match cx.bounded(service.target.apply(&cx, &change)).await {
-            Ok(Ok(())) => {}
-            // whether it worked is seen by its health
-            Ok(Err(fault)) => self.progress.line(&format!("going on all the same: {fault}")),
-            Err(_) => {}
+        if let Ok(Err(fault)) = cx.bounded(service.target.apply(&cx, &change)).await {
+            self.progress.line(&format!("going on all the same: {fault}"));
         }
-        Some(self.healthy_within(service))
     }
 
     fn refuse_frozen(&self, release: &Release, _: &Rollback) -> Result<(), Failure> {
@@ -506,4 +512,12 @@ impl Engine<'_> {
         })
         .await
     }
+}
+
+fn can_revive(service: &Service) -> bool {
+    service.target.caps().retires && service.retire.is_none()
+}
+
+fn fit(seen: &Observed, side: &SideName) -> bool {
+    seen.side(side).is_some_and(|side| side.ready().is_ok())
 }

@@ -61,7 +61,10 @@ pub fn writing(world: &mut World, run: usize, target: &TargetName, change: &Chan
         }
     }
     let pending = world.history.open().and_then(|r| r.pending.clone());
+    let origin = world.history.open().and_then(|r| r.opened.targets.get(target)).map(|o| o.baseline.clone());
     let covered = match (change, &pending) {
+        // a rollback's own record covers what brings back the recorded baseline
+        (Change::Revive { side }, _) => origin.as_ref() == Some(side),
         (Change::Share(shares), Some(Pending { step: Step::Share { moves, .. }, .. })) => {
             let share = shares.get(&green()).copied().unwrap_or_default();
             moves.get(target).is_some_and(|m| {

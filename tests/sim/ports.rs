@@ -178,6 +178,9 @@ impl Target for SimTarget {
                 }
                 Change::Revive { side } => {
                     world.note(format!("{name}: {side} is scaled up"));
+                    let up = world.now + crate::world::BOOT;
+                    let place = world.places.get_mut(&name).unwrap();
+                    place.up_from.entry(side.clone()).or_insert(up);
                 }
                 Change::Retire { side } => {
                     world.note(format!("{name}: {side} is retired"));

@@ -28,7 +28,7 @@ type Effect = Box<dyn FnOnce(&mut World) + Send>;
 /// How long a weight takes until it is seen.
 pub const PROPAGATION: Duration = Duration::from_millis(300);
 /// How long a deployed side takes until it is healthy.
-const BOOT: Duration = Duration::from_secs(3);
+pub const BOOT: Duration = Duration::from_secs(3);
 const REQUESTS_PER_SECOND: f64 = 100.0;
 /// The candidate that is bad is bad under load: from this share on.
 const BREAKS_AT: u16 = 4000;
