@@ -231,6 +231,7 @@ impl Work<'_> {
             deploy,
             retire,
             artifact: service.keys.image.as_ref().map(|image| self.with_env(image, service)),
+            stages: service.keys.stages.as_ref().map(|own| own.0.clone()),
             switch_at: service.keys.switch_at.unwrap_or(Share::ALL),
             drain: service.keys.drain.map_or(Duration::ZERO, |span| span.get()),
             url: service.keys.url.clone(),
@@ -276,6 +277,12 @@ impl Work<'_> {
 
     /// Every stage must be a share that every target can really set.
     fn check_shares(&mut self, services: &[connected::Service]) {
+        for service in services {
+            for stage in service.stages.iter().flat_map(|own| own.as_slice()) {
+                let path = format!("services.{}.stages", service.name);
+                self.check_own_share(service, stage, self.config.tree.position, &path);
+            }
+        }
         let Some(section) = self.config.tree.get("stages") else {
             return self.check_standard_shares(services);
         };
@@ -295,6 +302,7 @@ impl Work<'_> {
         }
     }
 
+    /// Whether the services that share the file's stages can take this one.
     fn check_share(
         &mut self,
         services: &[connected::Service],
@@ -302,11 +310,24 @@ impl Work<'_> {
         position: Position,
         path: &str,
     ) {
-        for service in services.iter().filter(|s| s.target.caps().splits) {
-            if let Err(message) = reachable(service.target.as_ref(), stage.to) {
-                let message = format!("`{stage}` cannot be set on service `{}`: {message}", service.name);
-                self.problems.add(refused(position, path, message));
-            }
+        for service in services.iter().filter(|s| s.stages.is_none()) {
+            self.check_own_share(service, stage, position, path);
+        }
+    }
+
+    fn check_own_share(
+        &mut self,
+        service: &connected::Service,
+        stage: &Stage,
+        position: Position,
+        path: &str,
+    ) {
+        if !service.target.caps().splits {
+            return;
+        }
+        if let Err(message) = reachable(service.target.as_ref(), stage.to) {
+            let message = format!("`{stage}` cannot be set on service `{}`: {message}", service.name);
+            self.problems.add(refused(position, path, message));
         }
     }
 }

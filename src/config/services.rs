@@ -12,7 +12,13 @@ use super::{
 use crate::adapter::target::probed::{Health, VersionSource};
 use crate::{
     document::node::Node,
-    domain::{duration::Span, names::TargetName, share::Share, template},
+    domain::{
+        duration::Span,
+        names::TargetName,
+        share::Share,
+        stage::{Stage, Stages},
+        template,
+    },
     registry::{Registry, TargetKind},
 };
 
@@ -37,6 +43,9 @@ pub struct ServiceKeys {
     pub url: Option<String>,
     /// Reaches the candidate while it has no traffic.
     pub test_url: Option<String>,
+    /// Stages of its own: the service is walked up by itself, in its place in the file.
+    #[schemars(with = "Option<OneOrMore>")]
+    pub stages: Option<OwnStages>,
     /// The stage in which a target that cannot be split goes over (100%); a rollback takes it back first.
     pub switch_at: Option<Share>,
     /// How long requests in flight get before the old side is taken down at `finish`.
@@ -50,9 +59,32 @@ pub struct ServiceKeys {
     pub version: Option<VersionSource>,
 }
 
+/// One stage, or several in rising order that end at 100 %.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "OneOrMore")]
+pub struct OwnStages(pub Stages);
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a stage such as `10% for 15m`, or a list of them")]
+enum OneOrMore {
+    One(Stage),
+    More(Vec<Stage>),
+}
+
+impl TryFrom<OneOrMore> for OwnStages {
+    type Error = String;
+    fn try_from(stages: OneOrMore) -> Result<Self, String> {
+        let stages = match stages {
+            OneOrMore::One(stage) => vec![stage],
+            OneOrMore::More(stages) => stages,
+        };
+        Stages::new(stages).map(OwnStages)
+    }
+}
+
 /// Keys of a service that hold entries of their own.
 pub(crate) const NESTED: [&str; 2] = ["deploy", "retire"];
-const LATER: &[&str] = &["stages", "after"];
+const LATER: &[&str] = &["after"];
 
 pub(crate) fn spec(registry: &'static Registry) -> Spec<TargetKind> {
     let kinds = registry.targets.iter().collect();

@@ -168,8 +168,7 @@ pub fn decide(release: &Release, world: &World, goal: &Goal) -> Decision {
     {
         return Decision::Halt(Halt::Gate(gate));
     }
-    let first = release.split == release.origin_split();
-    let way_back = (goal.aim == Aim::Forward && rises && first && !goal.hotfix)
+    let way_back = (goal.aim == Aim::Forward && rises && !goal.hotfix)
         .then(|| no_way_back(release, &moves, world))
         .flatten();
     match unfit(&moves, world, goal).or(way_back) {
@@ -182,6 +181,9 @@ pub fn decide(release: &Release, world: &World, goal: &Goal) -> Decision {
 fn no_way_back(release: &Release, moves: &BTreeMap<TargetName, Move>, world: &World) -> Option<Halt> {
     moves.keys().find_map(|target| {
         let origin = release.opened.targets.get(target)?;
+        if release.split.get(target).is_some_and(|at| *at != origin.share) {
+            return None;
+        }
         let why = world.get(target)?.side(&origin.baseline)?.ready().err()?;
         Some(Halt::NoWayBack { target: target.clone(), side: origin.baseline.clone(), why })
     })
@@ -273,7 +275,7 @@ pub fn gate(release: &Release, smoke_first: bool) -> Result<(), Gate> {
         let check = failure.judgements.iter().find(|j| j.decides && j.verdict == Verdict::Fail);
         return Err(Gate::Failed { check: check.map(|j| j.check.to_string()) });
     }
-    if release.reached() == Share::NONE && release.split == release.origin_split() {
+    if release.split == release.origin_split() {
         let passed = release.smoked.get(&Phase::Candidate).copied().unwrap_or(false);
         return if smoke_first && !passed { Err(Gate::Smoke) } else { Ok(()) };
     }

@@ -4,7 +4,10 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
-use super::{Engine, unit::CheckEntry};
+use super::{
+    Engine,
+    unit::{CheckEntry, Service},
+};
 use crate::{
     domain::{
         decision::World,
@@ -103,6 +106,9 @@ impl Engine<'_> {
             for service in self.chosen().filter(|s| entry.service.as_ref().is_none_or(|only| only == &s.name))
             {
                 let Some(origin) = scene.origins.get(&service.name) else { continue };
+                if !scene.baseline_only && !self.under_test(scene.release, &service.name) {
+                    continue;
+                }
                 match self.reach(entry, &service.name) {
                     Reach::None => {}
                     Reach::Whole if scene.baseline_only => {}
@@ -121,6 +127,17 @@ impl Engine<'_> {
             }
         }
         asks
+    }
+
+    /// Whether a check has something to say of the present split: some service that it reaches is tested.
+    pub(crate) fn applies(&self, release: &Release, entry: &CheckEntry) -> bool {
+        let reached = |s: &&Service| {
+            entry.service.as_ref().is_none_or(|only| only == &s.name)
+                && self.reach(entry, &s.name) != Reach::None
+        };
+        let mut asked = self.chosen().filter(reached).peekable();
+        // one that reaches nothing is told of as never answered
+        asked.peek().is_none() || asked.any(|s| self.under_test(Some(release), &s.name))
     }
 
     /// How a check applies to a service. A question about the whole is asked of one service; where the file

@@ -16,6 +16,7 @@ pub mod open;
 pub mod outcome;
 pub mod plan;
 pub mod preflight;
+pub mod ramp;
 pub mod refusal;
 pub mod restore;
 pub mod rollback;
@@ -58,6 +59,8 @@ pub struct Engine<'a> {
     /// What is known for the report, however the command ends.
     facts: Arc<Mutex<Facts>>,
     course: Arc<Mutex<course::Course>>,
+    /// The service with stages of its own that this part of a rollout moves.
+    ramp: Option<TargetName>,
 }
 
 /// What the person, or the workflow, asked for beyond the command itself.
@@ -136,6 +139,7 @@ impl<'a> Engine<'a> {
             timing,
             facts: Arc::default(),
             course: Arc::default(),
+            ramp: None,
         }
     }
 
@@ -146,16 +150,23 @@ impl<'a> Engine<'a> {
 
     /// The same invocation going on after a signal was heard: for the rollback that the signal calls for.
     pub(crate) fn calm(&self) -> Engine<'a> {
+        let stop = if self.stop.requested().is_some() { Stop::never() } else { self.stop.clone() };
+        Engine { stop, ..self.again() }
+    }
+
+    /// The same invocation.
+    fn again(&self) -> Engine<'a> {
         Engine {
             unit: self.unit,
             clock: self.clock.clone(),
             holder: self.holder.clone(),
             progress: self.progress,
-            stop: if self.stop.requested().is_some() { Stop::never() } else { self.stop.clone() },
+            stop: self.stop.clone(),
             options: self.options.clone(),
             timing: self.timing,
             facts: self.facts.clone(),
             course: self.course.clone(),
+            ramp: self.ramp.clone(),
         }
     }
 

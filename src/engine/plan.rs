@@ -36,17 +36,21 @@ impl Engine<'_> {
             lines.push(format!("smoke-test     {}", step.name));
         }
         let mut total = Duration::ZERO;
-        for stage in self.unit.stages.as_slice() {
+        let ramps = self.unit.ramps();
+        let steps =
+            ramps.iter().flat_map(|ramp| ramp.stages.as_slice().iter().map(move |stage| (ramp, stage)));
+        for (ramp, stage) in steps {
             total += stage.bake.get();
             let set: Vec<String> = self
                 .unit
                 .services
                 .iter()
-                .filter(|s| s.share_at(stage.to) != stage.to)
+                .filter(|s| ramp.has(s) && s.share_at(stage.to) != stage.to)
                 .map(|s| format!("{} really {}", s.name, s.share_at(stage.to)))
                 .collect();
             let set = if set.is_empty() { String::new() } else { format!("   ({})", set.join(", ")) };
-            lines.push(format!("shift-traffic  to {}{set}", stage.to));
+            let only = ramp.own.map_or(String::new(), |own| format!("{} ", own.name));
+            lines.push(format!("shift-traffic  {only}to {}{set}", stage.to));
             lines.push(format!("verify-metrics for {}: {}", stage.bake, self.check_names()));
         }
         for entry in &self.unit.checks {
@@ -68,7 +72,7 @@ impl Engine<'_> {
         self.facts().details = lines;
         Ok(Done::new(format!(
             "{}, at least {} of watching",
-            match self.unit.stages.as_slice().len() {
+            match ramps.iter().map(|ramp| ramp.stages.as_slice().len()).sum::<usize>() {
                 1 => "1 stage".to_string(),
                 n => format!("{n} stages"),
             },

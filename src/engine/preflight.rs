@@ -124,7 +124,14 @@ impl Engine<'_> {
 
     /// Bounds that cannot fire in any stage.
     pub(crate) fn window_findings(&self) -> Vec<Finding> {
-        let longest = self.unit.stages.as_slice().iter().map(|s| s.bake.get()).max().unwrap_or_default();
+        let longest = self
+            .unit
+            .ramps()
+            .iter()
+            .flat_map(|r| r.stages.as_slice())
+            .map(|s| s.bake.get())
+            .max()
+            .unwrap_or_default();
         let mut findings = Vec::new();
         for entry in &self.unit.checks {
             for bound in entry.check.fail.iter().chain(&entry.check.warn) {

@@ -22,16 +22,6 @@ use crate::{
     port::Grade,
 };
 
-/// Whether a later stage's move was begun: it is that stage that goes on with it.
-fn begun_above(release: &Release, stage: Share) -> bool {
-    match &release.pending {
-        Some(Pending { step: Step::Share { aim: Aim::Forward, moves }, .. }) => {
-            moves.values().any(|m| m.wanted > stage)
-        }
-        _ => false,
-    }
-}
-
 impl Engine<'_> {
     /// Walks the stages up to `to` (100 % if absent).
     pub async fn rollout(
@@ -88,7 +78,7 @@ impl Engine<'_> {
         self.part("migrate", self.migrate(contract, assume).await)?;
         self.part("deploy", self.deploy().await)?;
         let release = self.standing().await?;
-        if release.reached() == Share::NONE
+        if release.split == release.origin_split()
             && !self.unit.smoke.is_empty()
             && release.smoked.get(&Phase::Candidate) != Some(&true)
         {
@@ -99,12 +89,12 @@ impl Engine<'_> {
         if retiring(&release) || release.retired {
             return self.finish(false).await;
         }
-        let begun = self.begun(&release, to);
-        for stage in
-            self.unit.stages.up_to(to).into_iter().filter(|stage| begun.is_none_or(|begun| stage.to >= begun))
-        {
-            if let Some(waiting) = self.stage(stage).await? {
+        for ramp in self.unit.ramps() {
+            if let Some(waiting) = self.on(ramp).walk(&release, to).await? {
                 return Ok(waiting);
+            }
+            if to != Share::ALL {
+                break;
             }
         }
         if to != Share::ALL {
@@ -119,6 +109,18 @@ impl Engine<'_> {
         self.finish(false).await
     }
 
+    /// The stages of one ramp. `Some`: a bake outlasts the job.
+    async fn walk(&self, release: &Release, to: Share) -> Result<Option<Done>, Failure> {
+        let begun = self.begun(release, to);
+        let stages = self.stages().up_to(to).into_iter();
+        for stage in stages.filter(|stage| begun.is_none_or(|begun| stage.to >= begun)) {
+            if let Some(waiting) = self.stage(stage).await? {
+                return Ok(Some(waiting));
+            }
+        }
+        Ok(None)
+    }
+
     /// The stage that an earlier run was shifting to when it ended. The traffic may stand there already: it
     /// is never taken back to the stages below, which have passed.
     fn begun(&self, release: &Release, to: Share) -> Option<Share> {
@@ -126,19 +128,32 @@ impl Engine<'_> {
             return None;
         };
         let covers = |stage: &Stage| {
-            self.chosen().all(|s| moves.get(&s.name).is_none_or(|m| m.wanted <= s.share_at(stage.to)))
+            self.moving().all(|s| moves.get(&s.name).is_none_or(|m| m.wanted <= s.share_at(stage.to)))
         };
-        self.unit.stages.up_to(to).into_iter().find(covers).map(|stage| stage.to)
+        self.stages().up_to(to).into_iter().find(covers).map(|stage| stage.to)
+    }
+
+    /// Whether a later stage's move was begun: it is that stage that goes on with it.
+    fn begun_above(&self, release: &Release, stage: Share) -> bool {
+        match &release.pending {
+            Some(Pending { step: Step::Share { aim: Aim::Forward, moves }, .. }) => {
+                self.moving().filter_map(|s| moves.get(&s.name)).any(|m| m.wanted > stage)
+            }
+            _ => false,
+        }
     }
 
     /// One stage: up, and the bake. `Some`: the bake outlasts the job.
     async fn stage(&self, stage: Stage) -> Result<Option<Done>, Failure> {
+        if self.moving().all(|s| s.share_at(stage.to) == Share::NONE) {
+            return Ok(None);
+        }
         let release = self.standing().await?;
         let wanted = |share: Share| {
-            self.chosen().all(|s| release.split.get(&s.name).is_some_and(|at| *at >= s.share_at(share)))
+            self.moving().all(|s| release.split.get(&s.name).is_some_and(|at| *at >= s.share_at(share)))
         };
-        let here = self.chosen().all(|s| release.split.get(&s.name) == Some(&s.share_at(stage.to)));
-        if (wanted(stage.to) && !here) || begun_above(&release, stage.to) {
+        let here = self.moving().all(|s| release.split.get(&s.name) == Some(&s.share_at(stage.to)));
+        if (wanted(stage.to) && !here) || self.begun_above(&release, stage.to) {
             return Ok(None);
         }
         let begun =

@@ -114,9 +114,9 @@ impl Engine<'_> {
     }
 
     async fn shift(&self, ledger: &mut Ledger<'_>, to: Share) -> Result<Done, Failure> {
-        if to != Share::NONE && self.chosen().all(|s| s.share_at(to) == Share::NONE) {
+        if to != Share::NONE && self.moving().all(|s| s.share_at(to) == Share::NONE) {
             let names: Vec<String> =
-                self.chosen().map(|s| format!("{} at {}", s.name, s.switch_at)).collect();
+                self.moving().map(|s| format!("{} at {}", s.name, s.switch_at)).collect();
             let message = format!("nothing goes over at {to}: {}; nothing was changed", names.join(", "));
             return Err(Failure::Refused(Told::plain(message)));
         }
@@ -143,8 +143,8 @@ impl Engine<'_> {
     /// A `pass` speaks for the next stage, not for the one after it.
     fn no_stage_skipped(&self, ledger: &Ledger<'_>, to: Share) -> Result<(), Failure> {
         let Some(release) = ledger.history.open() else { return Ok(()) };
-        let reached = release.reached();
-        let next = self.unit.stages.after(reached).map_or(Share::ALL, |stage| stage.to);
+        let reached = self.reached(release);
+        let next = self.stages().after(reached).map_or(Share::ALL, |stage| stage.to);
         if to <= next || to <= reached || self.options.hotfix.is_some() {
             return Ok(());
         }
@@ -160,7 +160,7 @@ impl Engine<'_> {
     fn forward(&self, to: Share) -> Goal {
         Goal {
             aim: Aim::Forward,
-            wanted: self.chosen().map(|s| (s.name.clone(), s.share_at(to))).collect(),
+            wanted: self.moving().map(|s| (s.name.clone(), s.share_at(to))).collect(),
             force: false,
             smoke_first: !self.unit.smoke.is_empty(),
             hotfix: self.options.hotfix.is_some(),

@@ -22,8 +22,11 @@ impl Engine<'_> {
             self.ensure_open(ledger).await?;
             self.hooks(ledger, "before_smoke_test").await?;
             let Some(release) = ledger.history.open() else { return Err(super::open::no_release()) };
-            let phase =
-                if release.reached() == Share::NONE { SmokePhase::Candidate } else { SmokePhase::Public };
+            let phase = if release.split == release.origin_split() {
+                SmokePhase::Candidate
+            } else {
+                SmokePhase::Public
+            };
             let done = self.smoke(ledger, phase).await?;
             self.hooks(ledger, "after_smoke_test").await?;
             Ok(done)
@@ -65,7 +68,7 @@ impl Engine<'_> {
 
     /// The command that gives the candidate its first traffic.
     pub(crate) fn first_shift(&self) -> String {
-        let first = self.unit.stages.as_slice().first().map_or(Share::ALL, |stage| stage.to);
+        let first = self.stages().as_slice().first().map_or(Share::ALL, |stage| stage.to);
         format!("tidegate shift-traffic --to {}", first.typed())
     }
 

@@ -44,6 +44,8 @@ pub struct Service {
     pub retire: Option<Step>,
     /// What to deploy, with `{{release}}` in it.
     pub artifact: Option<String>,
+    /// Stages of its own: a ramp that is walked by itself.
+    pub stages: Option<Stages>,
     /// The stage in which a target that cannot be split goes over.
     pub switch_at: Share,
     /// How long requests in flight get before the old side is taken down.

@@ -50,7 +50,7 @@ impl Engine<'_> {
             self.facts().verdict = Some(Verdict::Pass);
             return Ok(Done::new(format!(
                 "the split at {} has its `pass` already: nothing to do",
-                release.reached()
+                self.reached(&release)
             ))
             .next(self.after_pass(&release)));
         }
@@ -59,7 +59,7 @@ impl Engine<'_> {
         let done = match watch {
             Watch::Waiting(left) => self.waiting(left),
             Watch::Judged(Verdict::Pass) => {
-                let sentence = format!("pass at {}{}", release.reached(), self.seen_in_words());
+                let sentence = format!("pass at {}{}", self.reached(&release), self.seen_in_words());
                 Done::new(sentence).next(self.after_pass(&release))
             }
             Watch::Judged(verdict) => return Err(self.verdict_failure(verdict)),
@@ -87,9 +87,10 @@ impl Engine<'_> {
     }
 
     fn after_pass(&self, release: &Release) -> String {
-        match self.unit.stages.after(release.reached()) {
+        match self.next_stage(release) {
             Some(stage) => format!("tidegate shift-traffic --to {}", stage.to.typed()),
-            None => "tidegate finish".into(),
+            None if release.stands_at(Share::ALL) => "tidegate finish".into(),
+            None => "tidegate rollout".into(),
         }
     }
 
@@ -144,7 +145,7 @@ impl Engine<'_> {
                 _ => Halt::RollingBack,
             }));
         }
-        let mut bake = bake.unwrap_or_else(|| self.unit.stages.bake_at(release.reached()).get());
+        let mut bake = bake.unwrap_or_else(|| self.stages().bake_at(self.reached(&release)).get());
         let mut run = Run::begin(self, &release);
         let poll = self.poll_interval(bake);
         if release.verdict_here().is_some() {
@@ -281,7 +282,7 @@ impl Engine<'_> {
     fn judge_all(&self, release: &Release, run: &Run) -> Vec<Judgement> {
         let mut all = Vec::new();
         let watched = run.watched(self);
-        for entry in &self.unit.checks {
+        for entry in self.unit.checks.iter().filter(|entry| self.applies(release, entry)) {
             let empty = BTreeMap::new();
             let series = run.watched.series.get(&entry.check.name).unwrap_or(&empty);
             for (target, series) in series {

@@ -63,6 +63,7 @@ fn unit(door: &Door) -> Unit {
         deploy: (!deploys).then(|| step("deploy", Does::DeployGreen, 20)),
         retire: None,
         artifact: Some("{{release}}".into()),
+        stages: None,
         switch_at: tidegate::domain::share::Share::ALL,
         drain: std::time::Duration::ZERO,
         url: None,

@@ -72,7 +72,7 @@ fn wrong_services() {
         ),
         ("an option beside and inside", api(&format!("{haproxy}    socket: s\n"))),
         ("a key misspelt", api(&format!("{haproxy}    test_ulr: https://a.example\n"))),
-        ("a planned key", api(&format!("{haproxy}    drain: 30s\n"))),
+        ("a planned key", api(&format!("{haproxy}    after: web\n"))),
         ("an address without a scheme", api(&format!("{haproxy}    url: api.example.com\n"))),
         ("an unknown word in a template", api(&format!("{haproxy}    image: \"r/api:{{{{relase}}}}\"\n"))),
         ("a deploy step of the wrong kind", api(&format!("{haproxy}    deploy: {{http: GET /}}\n"))),
