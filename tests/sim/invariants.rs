@@ -13,8 +13,8 @@ use tidegate::{
 };
 
 use crate::{
-    runs::{Ending, What, stages},
-    world::{World, blue, green},
+    runs::{Ending, What, own_stages, stages},
+    world::{Web, World, blue, green, services},
 };
 
 /// Where a run stands between looking at the journal and writing.
@@ -156,8 +156,9 @@ pub fn appending(world: &mut World, record: &Record) {
     match &record.event {
         Event::Intent { step: Step::Share { aim: Aim::Forward, moves } } => {
             let Some(release) = world.history.open().cloned() else { return };
-            let (allowed, failed) = allowed(&world.journal, &release);
+            let (allowed, failed) = allowed(&world.journal, &release, world.web);
             for (target, m) in moves {
+                let allowed = allowed[target];
                 if m.wanted > m.before && (m.wanted > allowed || failed) {
                     let why = if failed { "after a `fail`" } else { "past the gate" };
                     world.violation(format!("{target} is to go to {} {why} (allowed: {allowed})", m.wanted));
@@ -181,10 +182,12 @@ pub fn appending(world: &mut World, record: &Record) {
 }
 
 /// How far the recorded evidence lets the candidate go, and whether it failed.
-fn allowed(journal: &[Record], release: &Release) -> (Share, bool) {
-    let stages = stages();
+fn allowed(journal: &[Record], release: &Release, web: Web) -> (Split, bool) {
+    let [first_service, second_service] = services();
+    let (stages, own) = (stages(), own_stages());
     let first = stages.as_slice()[0].to;
-    let (mut allowed, mut failed, mut smoked) = (Share::NONE, false, false);
+    let (mut failed, mut smoked) = (false, false);
+    let mut allowed: Split = release.origin_split();
     let mut split: Split = release.origin_split();
     let mut since = 0;
     for record in journal.iter().filter(|r| r.opened == release.attempt.opened) {
@@ -203,16 +206,32 @@ fn allowed(journal: &[Record], release: &Release) -> (Share, bool) {
             }
             Event::Judged { verdict: Verdict::Fail, .. } => failed = true,
             Event::Judged { split: judged, verdict: Verdict::Pass, watched, .. } => {
-                let lowest = split.values().min().copied().unwrap_or_default();
-                if *judged == split && watched.since == since {
-                    allowed = stages.after(lowest).map_or(Share::ALL, |s| s.to);
+                if *judged != split || watched.since != since {
+                    continue;
                 }
+                let at = [&first_service, &second_service].map(|s| split[s]);
+                let lowest = if web == Web::Split { at[0].min(at[1]) } else { at[0] };
+                let next = stages.after(lowest).map_or(Share::ALL, |s| s.to);
+                allowed.insert(first_service.clone(), next);
+                let second = match web {
+                    Web::Split => next,
+                    Web::Whole if next == Share::ALL => Share::ALL,
+                    Web::Own if at[0] == Share::ALL => own.after(at[1]).map_or(Share::ALL, |s| s.to),
+                    Web::Whole | Web::Own => Share::NONE,
+                };
+                allowed.insert(second_service.clone(), second);
             }
             _ => {}
         }
     }
-    let start = if smoked { first } else { Share::NONE };
-    (allowed.max(start), failed)
+    if smoked {
+        for (service, share) in &mut allowed {
+            if web == Web::Split || *service == first_service {
+                *share = first.max(*share);
+            }
+        }
+    }
+    (allowed, failed)
 }
 
 /// Every target is configured to give the candidate this share; the share it opened with if `None`.

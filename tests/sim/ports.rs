@@ -132,6 +132,7 @@ pub struct SimTarget {
     pub door: Door,
     pub name: TargetName,
     pub deploys: bool,
+    pub splits: bool,
 }
 
 #[async_trait]
@@ -142,7 +143,7 @@ impl Target for SimTarget {
             deploys: self.deploys,
             retires: true,
             precondition: false,
-            splits: true,
+            splits: self.splits,
         }
     }
 

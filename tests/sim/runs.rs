@@ -18,7 +18,7 @@ use crate::{
     clock::SimClock,
     faults::CALL,
     ports::{Does, Door, SimCommand, SimDatabase, SimJournal, SimMetric, SimTarget},
-    world::{Shared, lock, services},
+    world::{Shared, Web, lock, services},
 };
 
 /// What a process was started for.
@@ -46,8 +46,16 @@ pub struct Ending {
 pub const RELEASE: &str = "v1.2.3";
 
 pub fn stages() -> Stages {
-    Stages::new(["10% for 2s", "50% for 2s", "100% for 2s"].iter().map(|s| s.parse().unwrap()).collect())
-        .unwrap()
+    read(&["10% for 2s", "50% for 2s", "100% for 2s"])
+}
+
+/// The second service's own, where it has some.
+pub fn own_stages() -> Stages {
+    read(&["20% for 2s", "100% for 2s"])
+}
+
+fn read(stages: &[&str]) -> Stages {
+    Stages::new(stages.iter().map(|s| s.parse().unwrap()).collect()).unwrap()
 }
 
 fn unit(door: &Door) -> Unit {
@@ -57,13 +65,19 @@ fn unit(door: &Door) -> Unit {
         limit: Duration::from_secs(seconds),
     };
     let [api, web] = services();
+    let shape = lock(&door.world).web;
     let service = |name: &tidegate::domain::names::TargetName, deploys: bool| Service {
         name: name.clone(),
-        target: Box::new(SimTarget { door: door.clone(), name: name.clone(), deploys }),
+        target: Box::new(SimTarget {
+            door: door.clone(),
+            name: name.clone(),
+            deploys,
+            splits: *name == api || shape != Web::Whole,
+        }),
         deploy: (!deploys).then(|| step("deploy", Does::DeployGreen, 20)),
         retire: None,
         artifact: Some("{{release}}".into()),
-        stages: None,
+        stages: (*name == web && shape == Web::Own).then(own_stages),
         switch_at: tidegate::domain::share::Share::ALL,
         drain: std::time::Duration::ZERO,
         url: None,

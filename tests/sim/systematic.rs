@@ -11,7 +11,7 @@ use crate::{
     faults::{Kind, LANDS, Nature, Second},
     invariants,
     runs::{RELEASE, What},
-    world::{World, lock},
+    world::{Web, World, lock},
 };
 
 /// Restarts after which a command must have ended for good.
@@ -23,6 +23,10 @@ enum Candidate {
     Good,
     /// Breaks at 50 %.
     Bad,
+    /// Good; the second service goes over at once, in the last stage.
+    Whole,
+    /// Good; the second service has stages of its own.
+    Own,
 }
 
 /// What is done after the run with the fault: which command, and how wrong the next machine's clock is.
@@ -37,6 +41,11 @@ const AGAIN: Then = Then { back: false, skew: 0 };
 fn sim(candidate: Candidate) -> Sim {
     let mut world = World::new(SEED);
     world.bad = (candidate == Candidate::Bad).then(|| RELEASE.to_string());
+    world.web = match candidate {
+        Candidate::Good | Candidate::Bad => Web::Split,
+        Candidate::Whole => Web::Whole,
+        Candidate::Own => Web::Own,
+    };
     Sim::new(Arc::new(Mutex::new(world)))
 }
 
@@ -45,7 +54,7 @@ fn calls(candidate: Candidate) -> Vec<(String, Nature)> {
     sim.start(What::Rollout, 0);
     sim.drive();
     let code = sim.endings.last().map(|e| e.code);
-    assert_eq!(code, Some(if candidate == Candidate::Good { 0 } else { 10 }), "{}", log(&sim));
+    assert_eq!(code, Some(if candidate == Candidate::Bad { 10 } else { 0 }), "{}", log(&sim));
     let calls = lock(&sim.world).calls.clone();
     finish(&mut sim);
     assert!(lock(&sim.world).violations.is_empty(), "{}", log(&sim));
@@ -170,4 +179,62 @@ systematic! {
     restarted_with_a_clock_that_is_slow: Kind::KillBefore, Then { back: false, skew: -600 };
     a_second_rollout: Kind::Second(Second::Rollout), AGAIN;
     a_rollback_comes: Kind::Second(Second::Rollback), Then { back: true, skew: 0 };
+}
+
+/// The faults that end a run, where not all services move together.
+macro_rules! shaped {
+    ($($module:ident: $candidate:expr;)*) => {$(
+        mod $module {
+            use super::*;
+
+            #[test]
+            fn the_answer_is_lost() {
+                every($candidate, Kind::Lost, AGAIN);
+            }
+
+            #[test]
+            fn killed_before_the_effect() {
+                every($candidate, Kind::KillBefore, AGAIN);
+            }
+
+            #[test]
+            fn killed_after_the_effect() {
+                every($candidate, Kind::KillAfter, AGAIN);
+            }
+
+            #[test]
+            fn killed_and_rolled_back() {
+                every($candidate, Kind::KillAfter, Then { back: true, skew: 0 });
+            }
+        }
+    )*};
+}
+
+shaped! {
+    one_goes_over_at_once: Candidate::Whole;
+    one_has_stages_of_its_own: Candidate::Own;
+}
+
+fn shares_seen(candidate: Candidate) -> Vec<String> {
+    let mut sim = sim(candidate);
+    sim.start(What::Rollout, 0);
+    sim.drive();
+    let world = lock(&sim.world);
+    let set = |line: &&String| line.contains("is set to");
+    world.log.iter().filter(set).filter_map(|line| Some(line.trim().split_once(' ')?.1.to_string())).collect()
+}
+
+#[test]
+fn a_service_that_cannot_be_split_goes_over_in_its_stage() {
+    let green = |target: &str, share: &str| format!("{target}: green is set to {share}");
+    let expected = [green("api", "10 %"), green("api", "50 %"), green("api", "100 %"), green("web", "100 %")];
+    assert_eq!(shares_seen(Candidate::Whole), expected);
+}
+
+#[test]
+fn a_service_with_stages_of_its_own_goes_after_those_before_it() {
+    let green = |target: &str, share: &str| format!("{target}: green is set to {share}");
+    let api = ["10 %", "50 %", "100 %"].map(|share| green("api", share));
+    let web = ["20 %", "100 %"].map(|share| green("web", share));
+    assert_eq!(shares_seen(Candidate::Own), [&api[..], &web[..]].concat());
 }

@@ -58,6 +58,7 @@ pub struct World {
     pub bad: Option<String>,
     /// Without it, a migration cannot tell whether it ran.
     pub tells_revision: bool,
+    pub web: Web,
     /// Sides that are down from one time to another.
     pub flaps: Vec<(TargetName, SideName, Duration, Duration)>,
     /// Times in which metrics cannot be read.
@@ -90,6 +91,17 @@ pub struct Run {
     /// Writes to anything but the journal, and appends.
     pub writes: usize,
     pub appends: usize,
+}
+
+/// How the second service goes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Web {
+    /// With the other one, stage by stage.
+    Split,
+    /// At once, in the last stage.
+    Whole,
+    /// By stages of its own, after the other one.
+    Own,
 }
 
 /// One service.
@@ -159,6 +171,7 @@ impl World {
             places: services().into_iter().map(|s| (s, Place::new())).collect(),
             bad: None,
             tells_revision: true,
+            web: Web::Split,
             flaps: Vec::new(),
             outages: Vec::new(),
             journal: Vec::new(),
