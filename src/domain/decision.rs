@@ -190,7 +190,8 @@ fn no_way_back(release: &Release, moves: &BTreeMap<TargetName, Move>, world: &Wo
 }
 
 impl Release {
-    fn split_covers(&self, wanted: &Split) -> bool {
+    /// Whether this is recorded as the present split, with nothing under way.
+    pub fn split_covers(&self, wanted: &Split) -> bool {
         self.pending.is_none() && wanted.iter().all(|(target, share)| self.split.get(target) == Some(share))
     }
 }

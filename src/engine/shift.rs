@@ -53,8 +53,9 @@ impl Engine<'_> {
             && self.options.hotfix.as_ref().is_none_or(|reason| release.hotfix.as_ref() == Some(reason))
         {
             let goal = self.forward(to);
-            let world = self.observe_for(release, &goal).await?;
-            if decide(release, &world, &goal) == Decision::Done {
+            if release.split_covers(&goal.wanted)
+                && decide(release, &self.observe_for(release, &goal).await?, &goal) == Decision::Done
+            {
                 self.bind(release.attempt.opened);
                 return Ok(
                     Done::new(format!("traffic stands at {to} already: nothing to do")).next(after_shift(to))

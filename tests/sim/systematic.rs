@@ -228,7 +228,9 @@ fn shares_seen(candidate: Candidate) -> Vec<String> {
 fn a_service_that_cannot_be_split_goes_over_in_its_stage() {
     let green = |target: &str, share: &str| format!("{target}: green is set to {share}");
     let expected = [green("api", "10 %"), green("api", "50 %"), green("api", "100 %"), green("web", "100 %")];
-    assert_eq!(shares_seen(Candidate::Whole), expected);
+    let mut seen = shares_seen(Candidate::Whole);
+    seen[2..].sort();
+    assert_eq!(seen, expected);
 }
 
 #[test]

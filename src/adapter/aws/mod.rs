@@ -13,11 +13,11 @@ pub use call::{Intent, call};
 use aws_config::SdkConfig;
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 use tokio::sync::OnceCell;
 
-use crate::port::{Context, Fault, adapter::Setting};
+use crate::port::{Context, Fault, Finding, Grade, Treat, adapter::Setting};
 use call::Pacer;
 
 /// Errors name this as the other side.
@@ -32,6 +32,7 @@ pub struct Aws {
     config: Mutex<Arc<OnceCell<Result<SdkConfig, String>>>>,
     generation: AtomicU64,
     pacer: Pacer,
+    introduced: AtomicBool,
 }
 
 impl Aws {
@@ -44,6 +45,7 @@ impl Aws {
             config: Mutex::default(),
             generation: AtomicU64::new(0),
             pacer: Pacer::default(),
+            introduced: AtomicBool::new(false),
         })
     }
 
@@ -68,6 +70,20 @@ impl Aws {
         if next.is_ok() {
             *self.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
         }
+    }
+
+    /// Who calls, told once for all adapters that share this way in.
+    pub async fn introduce(self: &Arc<Self>, cx: &Context) -> Option<Finding> {
+        if self.introduced.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        Some(match self.identity(cx).await {
+            Ok((account, arn)) => Finding::new(Grade::Ok, "aws", format!("{arn} in account {account}")),
+            Err(fault) if fault.treat == Treat::Permanent => {
+                Finding::new(Grade::Refuse, "aws", fault.to_string())
+            }
+            Err(fault) => Finding::new(Grade::Unknown, "aws", fault.to_string()),
+        })
     }
 
     /// Account and identity, as `123456789012 arn:aws:sts::…`.
