@@ -157,8 +157,8 @@ impl<S: Read + Write> Connection<S> {
         Connection(io::BufReader::new(stream))
     }
 
-    pub fn stream(&mut self) -> &mut S {
-        self.0.get_mut()
+    pub fn into_stream(self) -> S {
+        self.0.into_inner()
     }
 }
 

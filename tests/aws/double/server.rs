@@ -210,6 +210,17 @@ pub fn error(request: &Request, status: u16, code: &str, message: &str) -> Respo
     }
 }
 
+/// The refusal of a key that has expired.
+pub fn expired(request: &Request) -> Response {
+    let message = "The security token included in the request is expired";
+    match request.service.as_str() {
+        "s3" => error(request, 400, "ExpiredToken", "The provided token has expired."),
+        "ecs" | "monitoring" => error(request, 400, "ExpiredTokenException", message),
+        "lambda" => error(request, 403, "ExpiredTokenException", message),
+        _ => error(request, 403, "ExpiredToken", message),
+    }
+}
+
 /// ELB, RDS, STS; CloudFront's errors look the same.
 pub fn query_error(status: u16, code: &str, message: &str) -> Response {
     let kind = if status < 500 { "Sender" } else { "Receiver" };

@@ -69,12 +69,13 @@ impl Sts {
     }
 
     /// Who is not known may ask nothing, except for credentials with a token.
-    pub(super) fn admit(&mut self, request: &Request) -> Result<(), Refusal> {
+    pub(super) fn admit(&mut self, request: &Request) -> Result<(), Response> {
         if request.key_id.is_empty() {
             return match request.operation.as_str() {
-                "AssumeRoleWithWebIdentity" => Ok(()),
+                "AssumeRoleWithWebIdentity" if request.service == "sts" => Ok(()),
                 _ => {
-                    Err((403, "MissingAuthenticationToken", "Request is missing Authentication Token".into()))
+                    let message = "Request is missing Authentication Token";
+                    Err(server::error(request, 403, "MissingAuthenticationToken", message))
                 }
             };
         }
@@ -83,20 +84,17 @@ impl Sts {
             "ecs" | "lambda" | "monitoring" => "UnrecognizedClientException",
             _ => "InvalidClientTokenId",
         };
-        let message = "The security token included in the request is invalid.";
-        let key = self.keys.get_mut(&request.key_id).ok_or((403, unknown, message.to_string()))?;
-        if key.token.as_deref().unwrap_or_default() != request.header("x-amz-security-token") {
-            return Err((403, unknown, message.into()));
-        }
+        let known = self.keys.get_mut(&request.key_id);
+        let known = known
+            .filter(|key| key.token.as_deref().unwrap_or_default() == request.header("x-amz-security-token"));
+        let Some(key) = known else {
+            let message = "The security token included in the request is invalid.";
+            return Err(server::error(request, 403, unknown, message));
+        };
         key.calls += 1;
         let spent = key.token.is_some() && self.calls_per_key.is_some_and(|most| key.calls > most);
         if key.expired || spent {
-            let message = "The security token included in the request is expired".to_string();
-            return Err(match request.service.as_str() {
-                "s3" => (400, "ExpiredToken", "The provided token has expired.".into()),
-                "ecs" | "lambda" | "monitoring" => (400, "ExpiredTokenException", message),
-                _ => (403, "ExpiredToken", message),
-            });
+            return Err(server::expired(request));
         }
         Ok(())
     }
