@@ -21,12 +21,12 @@ pub use ecs::Ecs;
 pub use elb::Elb;
 pub use lambda::Lambda;
 pub use rds::Rds;
-pub use s3::S3;
+pub use s3::{Object, S3};
 pub use server::{Answer, Request, Response};
 pub use sts::Sts;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -64,6 +64,8 @@ pub struct State {
     pub cloudfront: CloudFront,
     pub cloudwatch: CloudWatch,
     pub sts: Sts,
+    /// Operations that the caller lacks the permission for: `ecs:UpdateService`.
+    pub denied: BTreeSet<String>,
 }
 
 /// A request that was answered.
@@ -133,6 +135,9 @@ impl State {
     fn answer(&mut self, request: &Request) -> Answer {
         if let Err(refused) = self.sts.admit(request) {
             return Answer::new(request, "", refused);
+        }
+        if self.denied.contains(&format!("{}:{}", request.service, request.operation)) {
+            return Answer::new(request, "", server::denied(request));
         }
         match request.service.as_str() {
             "ecs" => answered!(self.ecs, request),

@@ -221,6 +221,18 @@ pub fn expired(request: &Request) -> Response {
     }
 }
 
+/// The refusal of a caller who lacks the permission.
+pub fn denied(request: &Request) -> Response {
+    let code = match request.service.as_str() {
+        "ecs" | "lambda" => "AccessDeniedException",
+        _ => "AccessDenied",
+    };
+    let status = if request.service == "ecs" { 400 } else { 403 };
+    let asked = format!("{}:{}", request.service, request.operation);
+    let message = format!("User: {} is not authorized to perform: {asked}", super::sts::USER);
+    error(request, status, code, &message)
+}
+
 /// ELB, RDS, STS; CloudFront's errors look the same.
 pub fn query_error(status: u16, code: &str, message: &str) -> Response {
     let kind = if status < 500 { "Sender" } else { "Receiver" };
