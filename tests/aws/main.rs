@@ -20,3 +20,4 @@ mod rds;
 mod rollout;
 mod s3_cloudfront;
 mod s3_journal;
+mod stage;
