@@ -24,6 +24,9 @@ use crate::{
     port::{Change, Fault},
 };
 
+/// Waits grow from this to the pace of the target.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+
 impl Engine<'_> {
     pub async fn deploy(&self) -> Result<Done, Failure> {
         let ledger = Ledger::load(self).await?;
@@ -201,6 +204,7 @@ impl Engine<'_> {
     ) -> Result<Result<(), String>, Failure> {
         let began = self.clock.elapsed();
         let subject = service.name.to_string();
+        let mut wait = FIRST_WAIT;
         loop {
             let mut given_up = None;
             let why = match self.stop.or(self.observe(service)).await? {
@@ -231,7 +235,8 @@ impl Engine<'_> {
             }
             self.progress
                 .waiting(&subject, &format!("{why}; giving it {} s more", (limit - waited).as_secs()));
-            self.stop.pause(self.clock.as_ref(), self.timing.look).await?;
+            self.stop.pause(self.clock.as_ref(), wait).await?;
+            wait = (wait * 3 / 2).min(self.timing.look.max(service.target.pace().look));
         }
     }
 }

@@ -485,7 +485,7 @@ impl Engine<'_> {
                 ));
             }
             self.clock.sleep(wait.min(settle.saturating_sub(waited))).await;
-            wait = (wait * 2).min(self.timing.look);
+            wait = (wait * 2).min(self.timing.look.max(service.target.pace().look));
         }
     }
 

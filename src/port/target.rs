@@ -75,6 +75,8 @@ pub struct Pace {
     pub settle: Duration,
     /// From a deploy until the side is healthy.
     pub healthy: Duration,
+    /// Between two looks in a long wait.
+    pub look: Duration,
 }
 
 /// An absolute change. Sides not named are left alone.
