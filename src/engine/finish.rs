@@ -29,9 +29,13 @@ impl Engine<'_> {
         self.whole_unit("finish")?;
         let ledger = Ledger::load(self).await?;
         if let Some(last) = &ledger.history.release
-            && last.closed.is_some()
+            && let Some(closed) = &last.closed
             && self.options.release.as_ref().is_none_or(|name| name == last.name())
         {
+            // A rollout that comes to its end may find that a rollback was faster.
+            if self.bound().is_some() && closed.how != Closing::Finished {
+                return Err(super::course::closed_meanwhile());
+            }
             return Ok(Done::new(format!("{} is closed already: nothing to do", last.attempt)));
         }
         self.leased_from(ledger, async |ledger| {
