@@ -40,8 +40,17 @@ pub struct Object {
 }
 
 /// What stays with an object.
-const KEPT: [&str; 5] =
-    ["content-type", "cache-control", "content-encoding", "content-disposition", "content-language"];
+const KEPT: [&str; 7] = [
+    "content-type",
+    "cache-control",
+    "content-encoding",
+    "content-disposition",
+    "content-language",
+    "expires",
+    SHA256,
+];
+/// Stays with an object through copies, and is told to those who ask for it.
+const SHA256: &str = "x-amz-checksum-sha256";
 
 type Done = Result<Response, Response>;
 
@@ -150,7 +159,8 @@ impl S3 {
         let mut response = Response { status: 200, headers: Vec::new(), body: object.body.clone() }
             .header("etag", &object.etag)
             .header("last-modified", rfc_1123(object.modified));
-        for (name, value) in &object.headers {
+        let sums = request.header("x-amz-checksum-mode") == "ENABLED";
+        for (name, value) in object.headers.iter().filter(|(name, _)| sums || *name != SHA256) {
             response = response.header(name, value);
         }
         if !object.headers.contains_key("content-type") {
@@ -170,6 +180,11 @@ impl S3 {
                 "BadDigest",
                 "The CRC32 you specified did not match the calculated one.",
             ));
+        }
+        let sum = request.header(SHA256);
+        if !sum.is_empty() && sum != base64(&Sha256::digest(&request.body)) {
+            let message = "The SHA256 you specified did not match the calculated checksum.";
+            return Err(refused(400, "BadDigest", message));
         }
         let headers = kept(request);
         let etag = self.store(bucket, key, request.body.clone(), headers).etag.clone();
@@ -225,7 +240,8 @@ impl S3 {
             return Err(precondition("x-amz-copy-source-If-Match"));
         }
         self.may_write(request, bucket, key)?;
-        let headers = if replaces { kept(request) } else { object.headers };
+        let mut headers = if replaces { kept(request) } else { object.headers.clone() };
+        headers.extend(object.headers.get(SHA256).map(|sum| (SHA256.to_string(), sum.clone())));
         let stored = self.store(bucket, key, object.body, headers);
         let text = format!(
             "<CopyObjectResult xmlns=\"{NAMESPACE}\"><ETag>{}</ETag><LastModified>{}</LastModified></CopyObjectResult>",
