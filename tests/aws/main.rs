@@ -9,6 +9,7 @@ mod moto;
 mod proxy;
 mod wire;
 
+mod calls;
 mod cloudwatch;
 mod credentials;
 mod ecs_alb;
