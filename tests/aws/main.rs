@@ -7,6 +7,7 @@
 mod double;
 mod moto;
 mod proxy;
+mod wire;
 
 mod cloudwatch;
 mod credentials;

@@ -1,7 +1,10 @@
 //! Who calls, in which region, through which endpoint.
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, sts::AssumeRoleProvider};
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_config::{
+    BehaviorVersion, Region, SdkConfig, profile::ProfileFileCredentialsProvider,
+    provider_config::ProviderConfig, retry::RetryConfig, sts::AssumeRoleProvider,
+};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
@@ -76,26 +79,42 @@ fn one_or_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
 
 /// Reads environment and profiles. The message says which file or variable is wrong.
 pub(super) async fn load(access: &Access, env: &Environment) -> Result<SdkConfig, String> {
+    let http = http_client(env)?;
+    let variable = |name: &str| env(name).filter(|value| !value.is_empty());
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client(env)?)
+        .http_client(http.clone())
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).build());
-    if let Some(region) = &access.region {
-        loader = loader.region(Region::new(region.clone()));
+    if let Some(region) = access.region.clone().or_else(|| variable("AWS_REGION")) {
+        loader = loader.region(Region::new(region));
     }
     if let Some(profile) = &access.profile {
         loader = loader.profile_name(profile);
+    } else if let (Some(key), Some(secret)) =
+        (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY"))
+    {
+        let token = variable("AWS_SESSION_TOKEN");
+        loader = loader.credentials_provider(Credentials::new(key, secret, token, None, "environment"));
     }
     if let Some(endpoint) = &access.endpoint {
         loader = loader.endpoint_url(endpoint);
     }
     let mut config = loader.load().await;
-    if config.region().is_none() {
+    let Some(region) = config.region().cloned() else {
         return Err("no region is known: set AWS_REGION, or `aws: {region: …}` beside the adapter".into());
+    };
+    if let Some(profile) = &access.profile {
+        // The SDK's chain prefers keys in the environment even to a profile that was asked for.
+        let around = ProviderConfig::default().with_http_client(http).with_region(Some(region));
+        let provider =
+            ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&around).build();
+        config = config.to_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build();
     }
     for role in &access.role {
+        // Assuming a role twice is harmless: here the SDK may try again.
+        let patient = config.to_builder().retry_config(RetryConfig::standard()).build();
         let assumed =
-            AssumeRoleProvider::builder(&role.0).session_name(SESSION).configure(&config).build().await;
+            AssumeRoleProvider::builder(&role.0).session_name(SESSION).configure(&patient).build().await;
         config = config.to_builder().credentials_provider(SharedCredentialsProvider::new(assumed)).build();
     }
     Ok(config)

@@ -82,6 +82,15 @@ impl Aws {
     }
 }
 
+/// A client of S3. Where an endpoint is given, the bucket stands in the path: what answers there seldom has a
+/// name for each bucket.
+pub fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
+    let own_endpoint = config.endpoint_url().is_some();
+    aws_sdk_s3::Client::from_conf(
+        aws_sdk_s3::config::Builder::from(config).force_path_style(own_endpoint).build(),
+    )
+}
+
 /// The last part of an ARN: `service/shop/api` of `arn:aws:ecs:eu-west-1:123456789012:service/shop/api`.
 pub fn resource_of(arn: &str) -> &str {
     arn.splitn(6, ':').nth(5).unwrap_or(arn)
