@@ -34,6 +34,10 @@ pub const DATABASES: &[DatabaseKind] = &[
     DatabaseKind::of::<database::postgres::Postgres>(),
     #[cfg(feature = "sqlite")]
     DatabaseKind::of::<database::sqlite::Sqlite>(),
+    #[cfg(feature = "aws")]
+    DatabaseKind::of::<database::rds::Rds>(),
+    #[cfg(feature = "aws")]
+    DatabaseKind::of::<database::rds::DocumentDb>(),
     DatabaseKind::of::<database::run::Run>(),
 ];
 
