@@ -4,6 +4,7 @@
 //! conformance lists. An unknown kind is always an error and never a silent default.
 
 use schemars::{Schema, SchemaGenerator};
+use std::time::Duration;
 
 use crate::{
     adapter::{command, database, journal::file, metric, target},
@@ -52,6 +53,8 @@ pub const METRICS: &[MetricKind] = &[
     MetricKind::of::<metric::http::Http>(),
     MetricKind::of::<metric::sql::Sql>(),
     MetricKind::of::<metric::target::TargetHealth>(),
+    #[cfg(feature = "aws")]
+    MetricKind::of::<metric::cloudwatch::CloudWatch>(),
 ];
 
 /// Steps: migrations, smoke tests, hooks, deploy scripts.
@@ -178,6 +181,7 @@ pub type CheckEntries<'a> = &'a [(EntryName, Node, String)];
 pub struct MetricKind {
     pub common: Common,
     pub shape: fn(&Node, &str) -> Result<Shape, Located>,
+    pub interval: fn(&Node, &str) -> Result<Duration, Located>,
     pub connect: fn(CheckEntries<'_>, &Setting) -> Connected<dyn Metric>,
 }
 
@@ -186,6 +190,7 @@ impl MetricKind {
         MetricKind {
             common: Common::of::<A>(),
             shape: |node, path| A::shape(&from_node(node, path)?).map_err(at(node, path)),
+            interval: |node, path| Ok(A::interval(&from_node(node, path)?)),
             connect: |entries, setting| {
                 let mut checks = Vec::with_capacity(entries.len());
                 for (name, node, path) in entries {

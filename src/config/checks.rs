@@ -3,6 +3,7 @@
 use crate::document::nearest::suggestion;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 use super::{
     entry::{Chosen, Spec, each, read_keys},
@@ -146,6 +147,8 @@ fn read_check(
     }
     let shape = (source.kind.shape)(&source.options, &source.options_path());
     let shape = problems.take(shape.map_err(|l| source.relocate(l)))?;
+    let interval = (source.kind.interval)(&source.options, &source.options_path());
+    let interval = problems.take(interval.map_err(|l| source.relocate(l)))?;
     let place = |key: &str| source.keys.get(key).map_or(source.keys.position, |n| n.position);
     let unit_path = join(path, "unit");
     if let (Some(unit), Some(kind)) = (keys.unit, shape.measure.fixed_kind())
@@ -158,7 +161,11 @@ fn read_check(
     for key in ["fail", "warn"] {
         let bounds = if key == "fail" { &keys.fail } else { &keys.warn };
         for (bound, position) in bounds.iter().zip(places(&source.keys, key)) {
-            problems.take_at(fits(bound, &shape), position, &join(path, key));
+            problems.take_at(
+                fits(bound, &shape).and_then(|()| looks_back(bound, interval)),
+                position,
+                &join(path, key),
+            );
         }
     }
     let check = Check {
@@ -197,6 +204,23 @@ fn fits(bound: &Bound, shape: &Shape) -> Result<(), String> {
             Err(format!("`{bound}` counts health probes, and this source does not probe: write `above …`"))
         }
         (bound, measure) => bound.fits(measure.fixed_kind().unwrap_or(shape.unit.kind())),
+    }
+}
+
+/// Refuses a bound that looks back over less than the source's numbers stand for.
+fn looks_back(bound: &Bound, interval: Duration) -> Result<(), String> {
+    let least = match bound {
+        // at least two in a row
+        Bound::Beyond { .. } => interval * 2,
+        _ => interval,
+    };
+    match bound.window() {
+        Some(window) if window.get() < least => Err(format!(
+            "`{bound}` looks back over less than {}: the source has one number for {}",
+            Span::new(least),
+            Span::new(interval)
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -88,6 +88,7 @@ impl Unit {
     pub const COUNT: Unit = UNITS[0];
     pub const PERCENT: Unit = UNITS[1];
     pub const RATIO: Unit = UNITS[2];
+    pub const MILLISECONDS: Unit = UNITS[3];
     pub const SECONDS: Unit = UNITS[4];
 
     pub fn kind(self) -> Kind {

@@ -178,6 +178,7 @@ impl Engine<'_> {
             instances: seen.map(|s| s.instances.clone()).unwrap_or_default(),
             labels,
             words,
+            opened: scene.release.map(|release| release.opened_at),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{Command, Database, Journal, Metric, Shared, SqlAddress, Target};
 use crate::{
@@ -51,6 +51,12 @@ pub trait DatabaseAdapter: Adapter {
 pub trait MetricAdapter: Adapter {
     /// What the answers are, so that bounds of another unit are refused before anything runs.
     fn shape(config: &Self::Config) -> Result<Shape, String>;
+
+    /// How far apart its numbers are, where each stands for a fixed time: bounds that look back over less are
+    /// refused. Zero where every look brings a new one.
+    fn interval(_config: &Self::Config) -> Duration {
+        Duration::ZERO
+    }
 
     /// Makes one source for all checks that name this adapter.
     fn connect(checks: Vec<(EntryName, Self::Config)>, setting: &Setting) -> Result<Box<dyn Metric>, String>;

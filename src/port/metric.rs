@@ -69,6 +69,8 @@ pub struct Ask {
     pub labels: BTreeMap<String, String>,
     /// What `{{…}}` stands for in this question.
     pub words: Words,
+    /// When the release opened; nothing before it is its doing.
+    pub opened: Option<jiff::Timestamp>,
 }
 
 /// An interval of wall-clock time.

@@ -28,6 +28,7 @@ fn asks(checks: &[&str]) -> Vec<Ask> {
         instances: Vec::new(),
         labels: Default::default(),
         words: Words::default(),
+        opened: None,
     };
     let both = |check: &&str| [ask(check, Role::Baseline, "blue"), ask(check, Role::Candidate, "green")];
     checks.iter().flat_map(both).collect()

@@ -79,6 +79,7 @@ pub fn ask(side: &str, addresses: &[std::net::SocketAddr]) -> Ask {
         instances: addresses.iter().enumerate().map(instance).collect(),
         labels: Default::default(),
         words: Words::default().with("side", side).with("service", "api").with("version", "v1/2"),
+        opened: None,
     }
 }
 

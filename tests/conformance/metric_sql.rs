@@ -35,6 +35,7 @@ fn ask(check: &str, side: &str) -> Ask {
         instances: Vec::new(),
         labels: Default::default(),
         words: Words::default().with("side", side),
+        opened: None,
     }
 }
 
