@@ -26,6 +26,8 @@ use crate::{
 pub const TARGETS: &[TargetKind] = &[
     TargetKind::of::<target::haproxy::Haproxy>(),
     #[cfg(feature = "aws")]
+    TargetKind::of::<target::ecs_alb::EcsAlb>(),
+    #[cfg(feature = "aws")]
     TargetKind::of::<target::s3_cloudfront::Site>(),
 ];
 

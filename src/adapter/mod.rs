@@ -4,6 +4,8 @@
 pub mod aws;
 pub mod command;
 pub mod database;
+#[cfg(feature = "aws")]
+pub mod ecs_api;
 pub mod haproxy_api;
 pub mod journal;
 pub mod metric;

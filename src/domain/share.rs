@@ -74,6 +74,22 @@ impl Share {
     }
 }
 
+/// The shares of two sides with these weights. They add up to the whole, and neither depends on which side is first:
+/// the smaller one is rounded, the other is the rest. Where nobody has any weight, nobody has a share.
+pub fn of_weights(sums: [u64; 2]) -> [Share; 2] {
+    let whole = sums[0] + sums[1];
+    if whole == 0 {
+        return [Share::NONE; 2];
+    }
+    let small = usize::from(sums[1] < sums[0]);
+    // what rounds to nothing or to the whole is neither
+    let least = Share::from_basis_points(u16::from(sums[small] > 0)).unwrap_or_default();
+    let share = Share::of(sums[small], whole).max(least);
+    let mut shares = [share.rest(); 2];
+    shares[small] = share;
+    shares
+}
+
 impl TryFrom<u16> for Share {
     type Error = BadShare;
     fn try_from(points: u16) -> Result<Self, BadShare> {

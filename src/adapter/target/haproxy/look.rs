@@ -1,12 +1,15 @@
 //! One look at a backend: its servers as the runtime API shows them.
 
-use super::{config::Sides, weights};
+use super::config::Sides;
 use crate::{
     adapter::haproxy_api::{
         PROVIDER, Socket,
         tables::{Row, Table, Unreadable},
     },
-    domain::{observed::Health, share::Share},
+    domain::{
+        observed::Health,
+        share::{Share, of_weights},
+    },
     port::{Context, Fault},
 };
 
@@ -85,7 +88,7 @@ impl Look {
 
     /// The shares of both sides if `weight` were each server's.
     pub fn shares(&self, weight: impl Fn(&Member) -> u64) -> [Share; 2] {
-        weights::shares(self.sums(weight))
+        of_weights(self.sums(weight))
     }
 
     pub fn sums(&self, weight: impl Fn(&Member) -> u64) -> [u64; 2] {

@@ -1,6 +1,6 @@
 //! From shares to weights and back, and in which order weights change.
 
-use crate::domain::share::Share;
+use crate::domain::share::{Share, of_weights as shares};
 
 /// HAProxy's largest weight.
 pub const WEIGHT_MAX: u64 = 256;
@@ -107,22 +107,6 @@ impl Scale {
 
 fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
-}
-
-/// The shares of two sums of weights. They add up to the whole, and neither depends on which side is first:
-/// the smaller one is rounded, the other is the rest. Where nobody has any weight, nobody has a share.
-pub fn shares(sums: [u64; 2]) -> [Share; 2] {
-    let whole = sums[0] + sums[1];
-    if whole == 0 {
-        return [Share::NONE; 2];
-    }
-    let small = usize::from(sums[1] < sums[0]);
-    // what rounds to nothing or to the whole is neither
-    let least = Share::from_basis_points(u16::from(sums[small] > 0)).unwrap_or_default();
-    let share = Share::of(sums[small], whole).max(least);
-    let mut shares = [share.rest(); 2];
-    shares[small] = share;
-    shares
 }
 
 /// Which side's weights to set first, so that the share on the way stays between the two ends: the side that
