@@ -112,6 +112,7 @@ impl Target for EcsAlb {
             call: Duration::from_secs(20),
             settle: Duration::from_secs(30),
             healthy: Duration::from_secs(900),
+            look: Duration::from_secs(5),
         }
     }
 

@@ -50,6 +50,7 @@ const SIDES: [&str; 2] = ["blue", "green"];
 const CALL: Duration = Duration::from_secs(30);
 /// CloudFront says minutes, and no number.
 const SETTLE: Duration = Duration::from_secs(900);
+const LOOK: Duration = Duration::from_secs(5);
 const HEALTHY: Duration = Duration::from_secs(900);
 
 pub struct Site {
@@ -96,7 +97,7 @@ impl Target for Site {
     }
 
     fn pace(&self) -> Pace {
-        Pace { call: CALL, settle: SETTLE, healthy: HEALTHY }
+        Pace { call: CALL, settle: SETTLE, healthy: HEALTHY, look: LOOK }
     }
 
     fn nearest(&self, share: Share) -> Share {
