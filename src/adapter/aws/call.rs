@@ -66,13 +66,14 @@ enum Meaning {
 
 /// Makes the call, again where that is safe and there is time. `send` gets the configuration to make its
 /// client of. Faults: reads end `Permanent` or `Temporary`; writes also `OutcomeUnknown`.
-pub async fn call<T, E>(
+pub async fn call<T, E, F>(
     aws: &Arc<Aws>,
     cx: &Context,
     intent: &Intent,
-    send: impl AsyncFn(SdkConfig) -> Result<T, SdkError<E, HttpResponse>>,
+    send: impl Fn(SdkConfig) -> F,
 ) -> Result<T, Fault>
 where
+    F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let mut wait = BACKOFF_FIRST;
@@ -238,9 +239,8 @@ fn hinted(intent: &Intent, code: &str, fault: Fault) -> Fault {
     let denied = code.contains("AccessDenied") || code.contains("UnauthorizedOperation");
     if denied {
         return fault.hint(format!(
-            "the identity lacks `{}:{}`: docs/permissions.md has the least policy",
-            iam_prefix(intent.service),
-            intent.operation
+            "the identity lacks `{}`: docs/permissions.md has the least policy",
+            action(intent.service, intent.operation)
         ));
     }
     if code.starts_with("Expired") || code == "InvalidClientTokenId" {
@@ -249,9 +249,16 @@ fn hinted(intent: &Intent, code: &str, fault: Fault) -> Fault {
     fault
 }
 
-/// What IAM calls a service.
-pub fn iam_prefix(service: &str) -> &str {
-    service
+/// The action in a policy that allows an operation; most have its name.
+pub fn action(service: &str, operation: &str) -> String {
+    let operation = match (service, operation) {
+        ("s3", "ListObjectsV2" | "HeadBucket") => "ListBucket",
+        ("s3", "HeadObject") => "GetObject",
+        ("s3", "CopyObject") => "PutObject",
+        ("lambda", "Invoke") => "InvokeFunction",
+        (_, operation) => operation,
+    };
+    format!("{service}:{operation}")
 }
 
 /// An error with all its causes in one line.
