@@ -290,6 +290,7 @@ impl Metric for Source {
             begin: window.from.as_second().saturating_add(self.lag),
             now: window.to.as_second().saturating_add(self.lag),
             recording: asks.iter().all(|ask| ask.role == Role::Baseline),
+            first: cursor.is_none(),
         };
         let plans: Vec<_> = asks.iter().map(|ask| self.plan(ask, asks, moment, &mut memory)).collect();
         let ways = Way::of(plans.iter().flatten());
@@ -339,6 +340,8 @@ struct Moment {
     now: i64,
     /// Only the baseline is asked: what it showed is to be recorded.
     recording: bool,
+    /// The first look only begins.
+    first: bool,
 }
 
 /// What one ask needs.
@@ -396,7 +399,11 @@ impl Source {
         })?;
         let begin = moment.begin - if moment.recording { RECORDED } else { 0 };
         let complete = moment.now.saturating_sub(check.lag);
-        let periods = memory.of(ask, begin).periods(check.period, complete, moment.now - KEPT);
+        let answered = memory.of(ask, begin);
+        let periods = match moment.first {
+            true => BTreeSet::new(),
+            false => answered.periods(check.period, complete, moment.now - KEPT),
+        };
         Ok(Plan { check, aws, part: Part::Series { wanted, periods } })
     }
 

@@ -7,7 +7,7 @@ pub mod names;
 pub mod server;
 
 mod cloudfront;
-mod cloudwatch;
+pub mod cloudwatch;
 mod ecs;
 mod elb;
 mod lambda;

@@ -80,7 +80,7 @@ fn chunks(keys: &BTreeSet<Key>) -> Vec<Vec<Key>> {
 }
 
 fn is_about_a_query(fault: &Fault) -> bool {
-    let codes = ["ValidationError", "InvalidParameter", "MissingRequiredParameter"];
+    let codes = ["Validation", "InvalidParameter", "MissingRequiredParameter"];
     fault.treat == Treat::Permanent && codes.iter().any(|code| fault.detail.starts_with(code))
 }
 
