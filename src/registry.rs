@@ -22,7 +22,11 @@ use crate::{
 };
 
 /// Targets, in the order of the documentation.
-pub const TARGETS: &[TargetKind] = &[TargetKind::of::<target::haproxy::Haproxy>()];
+pub const TARGETS: &[TargetKind] = &[
+    TargetKind::of::<target::haproxy::Haproxy>(),
+    #[cfg(feature = "aws")]
+    TargetKind::of::<target::lambda::Lambda>(),
+];
 
 /// Databases.
 pub const DATABASES: &[DatabaseKind] = &[
