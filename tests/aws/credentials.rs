@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use tidegate::{
     adapter::aws::{Access, Aws},
-    port::Fault,
+    port::{Fault, Treat},
 };
 
 use crate::{

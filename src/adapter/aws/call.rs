@@ -66,13 +66,14 @@ enum Meaning {
 
 /// Makes the call, again where that is safe and there is time. `send` gets the configuration to make its
 /// client of. Faults: reads end `Permanent` or `Temporary`; writes also `OutcomeUnknown`.
-pub async fn call<T, E>(
+pub async fn call<T, E, F>(
     aws: &Arc<Aws>,
     cx: &Context,
     intent: &Intent,
-    send: impl AsyncFn(SdkConfig) -> Result<T, SdkError<E, HttpResponse>>,
+    send: impl Fn(SdkConfig) -> F,
 ) -> Result<T, Fault>
 where
+    F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let mut wait = BACKOFF_FIRST;
