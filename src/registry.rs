@@ -29,6 +29,8 @@ pub const TARGETS: &[TargetKind] = &[
     TargetKind::of::<target::ecs_alb::EcsAlb>(),
     #[cfg(feature = "aws")]
     TargetKind::of::<target::s3_cloudfront::Site>(),
+    #[cfg(feature = "aws")]
+    TargetKind::of::<target::lambda::Lambda>(),
 ];
 
 /// Databases.
