@@ -167,17 +167,20 @@ async fn out_by(stop: &Stop) -> Signal {
 
 /// Limits that tests and slow networks may change; seconds.
 fn timing() -> Timing {
-    let seconds = |name: &str, default: Duration| {
+    let usual = Timing::default();
+    let said = |name: &str| {
         let value = std::env::var(name).ok().and_then(|v| v.parse::<f64>().ok());
-        value.and_then(|v| Duration::try_from_secs_f64(v).ok()).unwrap_or(default)
+        value.and_then(|v| Duration::try_from_secs_f64(v).ok())
     };
-    let timing = Timing::default();
+    let [call, settle, healthy] =
+        ["TIDEGATE_CALL_SECONDS", "TIDEGATE_SETTLE_SECONDS", "TIDEGATE_HEALTHY_SECONDS"].map(said);
     Timing {
-        call: seconds("TIDEGATE_CALL_SECONDS", timing.call),
-        settle: seconds("TIDEGATE_SETTLE_SECONDS", timing.settle),
-        healthy: seconds("TIDEGATE_HEALTHY_SECONDS", timing.healthy),
-        error_after: seconds("TIDEGATE_ERROR_AFTER_SECONDS", timing.error_after),
-        ..timing
+        said: call.or(settle).or(healthy).is_some(),
+        call: call.unwrap_or(usual.call),
+        settle: settle.unwrap_or(usual.settle),
+        healthy: healthy.unwrap_or(usual.healthy),
+        error_after: said("TIDEGATE_ERROR_AFTER_SECONDS").unwrap_or(usual.error_after),
+        ..usual
     }
 }
 

@@ -192,7 +192,7 @@ impl Engine<'_> {
 
     /// How long a side may take to become healthy.
     pub(crate) fn healthy_within(&self, service: &Service) -> Duration {
-        self.timing.healthy.max(service.target.pace().healthy)
+        self.at_least(self.timing.healthy, service.target.pace().healthy)
     }
 
     /// Waits until a side may carry traffic and the provider is done with it.
@@ -236,7 +236,7 @@ impl Engine<'_> {
             self.progress
                 .waiting(&subject, &format!("{why}; giving it {} s more", (limit - waited).as_secs()));
             self.stop.pause(self.clock.as_ref(), wait).await?;
-            wait = (wait * 3 / 2).min(self.timing.look.max(service.target.pace().look));
+            wait = (wait * 3 / 2).min(self.at_least(self.timing.look, service.target.pace().look));
         }
     }
 }

@@ -101,6 +101,8 @@ pub struct Timing {
     pub second_look: Duration,
     /// How long a metric source may be unreadable before the verdict is `error`.
     pub error_after: Duration,
+    /// A person said these: no target gets more time because it is slow.
+    pub said: bool,
 }
 
 impl Default for Timing {
@@ -112,6 +114,7 @@ impl Default for Timing {
             look: Duration::from_millis(500),
             second_look: Duration::from_millis(50),
             error_after: Duration::from_secs(180),
+            said: false,
         }
     }
 }
@@ -128,7 +131,9 @@ impl<'a> Engine<'a> {
     ) -> Self {
         // Leases and fences reckon with the slowest call there is.
         let slowest = unit.services.iter().map(|s| s.target.pace().call).max();
-        timing.call = timing.call.max(slowest.unwrap_or_default());
+        if let (Some(slowest), false) = (slowest, timing.said) {
+            timing.call = timing.call.max(slowest);
+        }
         Engine {
             unit,
             clock,
@@ -168,6 +173,11 @@ impl<'a> Engine<'a> {
             course: self.course.clone(),
             ramp: self.ramp.clone(),
         }
+    }
+
+    /// How long something may take with this target, which may need more time than others.
+    pub(crate) fn at_least(&self, usual: Duration, its_own: Duration) -> Duration {
+        if self.timing.said { usual } else { usual.max(its_own) }
     }
 
     /// The context of one call to a provider.

@@ -445,7 +445,7 @@ impl Engine<'_> {
         }
         match answer {
             Ok(()) => self
-                .read_back(service, m, began, self.timing.settle.max(service.target.pace().settle))
+                .read_back(service, m, began, self.at_least(self.timing.settle, service.target.pace().settle))
                 .await
                 .map_err(|fault| Unapplied { fault, again: false }),
             Err(fault) if fault.treat == Treat::Permanent => Err(Unapplied { fault, again: false }),
@@ -485,7 +485,7 @@ impl Engine<'_> {
                 ));
             }
             self.clock.sleep(wait.min(settle.saturating_sub(waited))).await;
-            wait = (wait * 2).min(self.timing.look.max(service.target.pace().look));
+            wait = (wait * 2).min(self.at_least(self.timing.look, service.target.pace().look));
         }
     }
 

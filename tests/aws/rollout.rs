@@ -1,1 +1,193 @@
-//! Under construction.
+//! Whole releases by the real binary: to the end, cut off at every call, denied in the middle.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use crate::{
+    proxy::{Trouble, When},
+    stage::Stage,
+    worlds,
+};
+
+/// More than a release takes.
+const CALLS_MAX: usize = 2000;
+/// Processes at a time; they mostly wait.
+const AT_ONCE: usize = 12;
+const RESTARTS_MAX: usize = 8;
+
+/// What the double holds of a release, apart from when it came to it.
+#[derive(Debug, PartialEq)]
+struct Standing {
+    weights: Vec<i64>,
+    aliases: Vec<(String, Vec<(String, f64)>)>,
+    index: String,
+    snapshots: usize,
+}
+
+fn standing(stage: &Stage) -> Standing {
+    let state = stage.double.state();
+    let rule = state.elb.rules.keys().next().unwrap().clone();
+    let index = state.s3.object("shop-web", "index.html").unwrap();
+    Standing {
+        weights: state.elb.weights(&rule).into_iter().map(|(_, weight)| weight).collect(),
+        aliases: ["thumbs", "mail"].map(|f| state.lambda.alias(f, "production")).into(),
+        index: String::from_utf8(index.body.clone()).unwrap(),
+        snapshots: state.rds.snapshots.len(),
+    }
+}
+
+fn released() -> Standing {
+    Standing {
+        weights: vec![0, 1000],
+        aliases: vec![("2".into(), Vec::new()), ("2".into(), Vec::new())],
+        index: "<script src=app.0002.js></script>".into(),
+        snapshots: 1,
+    }
+}
+
+fn untouched(snapshots: usize) -> Standing {
+    Standing {
+        weights: vec![1000, 0],
+        aliases: vec![("1".into(), vec![("2".into(), 0.0)]), ("1".into(), vec![("2".into(), 0.0)])],
+        index: "<script src=app.0001.js></script>".into(),
+        snapshots,
+    }
+}
+
+#[test]
+fn a_release_goes_out_to_all_of_them_and_is_finished() {
+    let stage = worlds::everything();
+    let ran = stage.expect(0, "rollout --release v2");
+    assert_eq!(standing(&stage), released(), "{}{}", ran.out, ran.err);
+    let again = stage.expect(0, "rollout --release v2");
+    assert!(again.out.contains("nothing to do"), "{}", again.out);
+    assert_eq!(standing(&stage), released());
+}
+
+#[test]
+fn an_alarm_that_begins_to_ring_takes_all_of_them_back() {
+    let stage = worlds::everything();
+    stage.expect(0, "rollout --release v2 --to 50");
+    stage.double.state().cloudwatch.alarm("shop-errors", "ALARM", i64::MAX);
+    let ran = stage.run("rollout --release v2");
+    assert_eq!(ran.code, 10, "{}{}", ran.out, ran.err);
+    assert_eq!(standing(&stage), untouched(1), "{}{}", ran.out, ran.err);
+}
+
+/// Kills a rollout at its `n`th call and runs it again until it is over. `false`: it makes fewer calls.
+fn cut_off(n: usize, after: bool) -> Result<bool, String> {
+    let stage = worlds::brisk();
+    if !stage.killed_at(n, after, "rollout --release v2") {
+        return Ok(false);
+    }
+    let mut story = String::new();
+    for _ in 0..RESTARTS_MAX {
+        let ran = stage.run("rollout --release v2");
+        story.push_str(&format!("-- {}\n{}{}", ran.code, ran.out, ran.err));
+        if ran.code == 0 {
+            return match standing(&stage) {
+                standing if standing == released() => Ok(true),
+                standing => Err(format!("{standing:#?}\n{story}")),
+            };
+        }
+    }
+    Err(story)
+}
+
+fn cut_off_everywhere(after: bool) {
+    let next = AtomicUsize::new(1);
+    let (failures, tried) = (Mutex::new(Vec::new()), Mutex::new(BTreeSet::new()));
+    std::thread::scope(|threads| {
+        for _ in 0..AT_ONCE {
+            threads.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n > CALLS_MAX {
+                        return;
+                    }
+                    match cut_off(n, after) {
+                        Ok(true) => drop(tried.lock().unwrap().insert(n)),
+                        Ok(false) => next.store(CALLS_MAX + 1, Ordering::Relaxed),
+                        Err(story) => failures.lock().unwrap().push((n, story)),
+                    }
+                }
+            });
+        }
+    });
+    let (failures, tried) = (failures.into_inner().unwrap(), tried.into_inner().unwrap());
+    println!("killed at {} calls", tried.len() + failures.len());
+    if let Some((n, story)) = failures.first() {
+        let all: Vec<usize> = failures.iter().map(|(n, _)| *n).collect();
+        panic!("{} of {} went wrong ({all:?}); at call {n}:\n{story}", failures.len(), tried.len() + failures.len());
+    }
+    assert!(tried.len() > 50, "only {} calls", tried.len());
+}
+
+#[test]
+fn killed_before_the_effect_of_any_call_it_goes_on_and_ends_right() {
+    cut_off_everywhere(false);
+}
+
+#[test]
+fn killed_after_the_effect_of_any_call_it_goes_on_and_ends_right() {
+    cut_off_everywhere(true);
+}
+
+/// What a shift asks of the rule, and in all, without what the journal costs.
+#[test]
+fn a_shift_takes_three_calls_to_the_rule_and_six_in_all() {
+    let stage = worlds::balanced();
+    stage.expect(0, "rollout --release v2 --to 10");
+    let before = stage.double.calls().len();
+    stage.expect(0, "shift-traffic --to 50 --release v2");
+    let calls = stage.double.calls();
+    let calls: Vec<String> = calls[before..]
+        .iter()
+        .filter(|call| call.service != "s3")
+        .map(|call| format!("{}:{}", call.service, call.operation))
+        .collect();
+    let rule = calls.iter().filter(|call| call.contains("Rule")).count();
+    assert!(rule <= 3 && calls.len() <= 6, "{calls:#?}");
+}
+
+#[test]
+fn ten_services_are_rolled_back_with_batched_reads() {
+    let stage = worlds::ten();
+    stage.expect(0, "rollout --release v2 --to 10");
+    let before = stage.double.calls().len();
+    stage.expect(0, "rollback --release v2");
+    let calls = stage.double.calls();
+    let count = |operation: &str| calls[before..].iter().filter(|call| call.operation == operation).count();
+    assert_eq!(count("ModifyRule"), 10);
+    // looks: before, for the decision, the second one that must agree; and the read backs of the ten
+    assert!(count("DescribeRules") <= 10, "{} looks at the rules", count("DescribeRules"));
+    assert!(count("DescribeServices") <= 10, "{} looks at the services", count("DescribeServices"));
+    let listed = calls[before..].iter().filter(|call| call.operation.starts_with("List") && call.service != "s3").count();
+    assert_eq!(listed, 0);
+}
+
+#[test]
+fn credentials_that_expire_in_the_middle_are_taken_anew() {
+    let stage = worlds::everything();
+    stage.proxy.plan(When::nth("*", "*", 40), Trouble::Expired);
+    stage.expect(0, "rollout --release v2");
+    assert_eq!(stage.proxy.troubles(), [Trouble::Expired]);
+    assert_eq!(standing(&stage), released());
+}
+
+#[test]
+fn a_denied_write_leaves_the_traffic_where_it_was_and_names_the_permission() {
+    let stage = worlds::everything();
+    stage.expect(0, "snapshot-db --release v2");
+    stage.expect(0, "deploy --release v2");
+    stage.double.state().denied.insert("elasticloadbalancing:ModifyRule".into());
+    let ran = stage.run("shift-traffic --to 10 --release v2");
+    assert_eq!(ran.code, 16, "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("elasticloadbalancing:ModifyRule"), "{}{}", ran.out, ran.err);
+    assert_eq!(standing(&stage), untouched(1));
+}

@@ -1,0 +1,63 @@
+//! A unit with every adapter there is, in front of the double.
+
+use crate::{
+    double::{Rds, worlds as parts},
+    stage::Stage,
+};
+
+/// Services by ECS, Lambda and S3, a database, CloudWatch and the journal in a bucket. Stages are short, and
+/// the alarm is silent.
+const CONFIG: &str = "\
+name: shop
+journal: {s3: {bucket: shop-releases}}
+services:
+  api:
+    ecs_alb: {cluster: shop, sides: [api-blue, api-green], rule: '{{env.RULE}}'}
+    image: 'shop/api:{{release}}'
+  jobs: {lambda: {functions: [thumbs, mail], alias: production, zip: {thumbs: thumbs.zip, mail: mail.zip}}}
+  web: {s3_cloudfront: {bucket: shop-web, distribution: E123, upload: dist}}
+databases:
+  main: {rds: {instance: shop}, keep: 14d}
+stages: [10% for 1s, 50% for 1s, 100% for 1s]
+checks:
+  healthy: {target: instances, fail: below 50%}
+  rings: {cloudwatch: {alarm: shop-errors}, fail: above 0}
+finish: {keep_old: 0s}
+";
+
+/// Arguments and the subcommand they are of; what every one of them asks of AWS, a rollout asks.
+pub const WHOLE_RELEASE: [(&str, &str); 10] = [
+    ("preflight", "preflight --release v2"),
+    ("snapshot-db", "snapshot-db --release v2"),
+    ("deploy", "deploy --release v2"),
+    ("shift-traffic", "shift-traffic --to 10 --release v2"),
+    ("verify-metrics", "verify-metrics --release v2"),
+    ("rollback", "rollback --release v2"),
+    ("shift-traffic", "rollout --release v3"),
+    ("status", "status"),
+    ("restore-db", "restore-db --database main --into shop-restored"),
+    ("finish", "finish --release v3"),
+];
+
+pub fn everything() -> Stage {
+    let stage = Stage::new(CONFIG);
+    let (rule, ..) = parts::service(&stage.double, "api");
+    {
+        let mut state = stage.double.state();
+        for function in ["thumbs", "mail"] {
+            state.lambda.function(function, "v1", "production");
+        }
+        state.s3.bucket("shop-releases");
+        state.s3.bucket("shop-web");
+        state.s3.put("shop-web", "index.html", "<script src=app.0001.js></script>");
+        state.s3.put("shop-web", "app.0001.js", "1");
+        state.cloudfront.before("E123", "shop-web", "");
+        state.cloudwatch.alarm("shop-errors", "OK", 0);
+        state.rds = Rds::shop();
+    }
+    stage.write("thumbs.zip", "v2 of thumbs");
+    stage.write("mail.zip", "v2 of mail");
+    stage.write("dist/index.html", "<script src=app.0002.js></script>");
+    stage.write("dist/app.0002.js", "2");
+    stage.with("RULE", rule)
+}
