@@ -5,10 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 mod double;
+#[path = "../support/journal_suite.rs"]
+mod journal_suite;
 mod moto;
 mod proxy;
 mod wire;
 
+mod calls;
 mod cloudwatch;
 mod credentials;
 mod ecs_alb;

@@ -32,12 +32,10 @@ impl<K: Clone + Eq + Hash + Ord, V: Clone> Batch<K, V> {
 
     /// The value of `key`, read together with what others ask for now; `None` if the answer has none.
     /// `read` gets at most `most` keys.
-    pub async fn get(
-        &self,
-        cx: &Context,
-        key: K,
-        read: impl AsyncFn(Vec<K>) -> Result<BTreeMap<K, V>, Fault>,
-    ) -> Result<Option<V>, Fault> {
+    pub async fn get<F>(&self, cx: &Context, key: K, read: impl Fn(Vec<K>) -> F) -> Result<Option<V>, Fault>
+    where
+        F: Future<Output = Result<BTreeMap<K, V>, Fault>>,
+    {
         let (answer, mut answered) = oneshot::channel();
         let first = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,16 +59,16 @@ impl<K: Clone + Eq + Hash + Ord, V: Clone> Batch<K, V> {
         }
     }
 
-    async fn send(
-        &self,
-        gathered: HashMap<K, Waiting<V>>,
-        read: &impl AsyncFn(Vec<K>) -> Result<BTreeMap<K, V>, Fault>,
-    ) {
+    async fn send<F>(&self, gathered: HashMap<K, Waiting<V>>, read: &impl Fn(Vec<K>) -> F)
+    where
+        F: Future<Output = Result<BTreeMap<K, V>, Fault>>,
+    {
         let mut keys: Vec<K> = gathered.keys().cloned().collect();
         keys.sort();
         let mut gathered = gathered;
-        let parts = keys.chunks(self.most).map(async |part| (part, read(part.to_vec()).await));
-        for (part, answer) in futures_util::future::join_all(parts).await {
+        let parts: Vec<_> = keys.chunks(self.most).map(<[K]>::to_vec).collect();
+        let answers = futures_util::future::join_all(parts.iter().cloned().map(read)).await;
+        for (part, answer) in parts.iter().zip(answers) {
             for key in part {
                 let value = answer.as_ref().map(|found| found.get(key).cloned()).map_err(Fault::clone);
                 for asker in gathered.remove(key).unwrap_or_default() {

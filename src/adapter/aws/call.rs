@@ -1,11 +1,13 @@
 //! One call to AWS: paced, repeated where that is safe, and its failure told in our words.
 
 use aws_config::SdkConfig;
-use aws_smithy_runtime_api::{
-    client::{orchestrator::HttpResponse, result::SdkError},
-    http::StatusCode,
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::{
+    orchestrator::HttpResponse,
+    result::{ConnectorError, SdkError},
 };
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
+use hyper_util::client::legacy;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -137,7 +139,7 @@ where
             let code = answer.err().code().unwrap_or_default();
             let message = answer.err().message().unwrap_or_default();
             let status = answer.raw().status();
-            let meaning = meaning(code, message, status);
+            let meaning = meaning(code, message, status.as_u16());
             let detail = match (code, message) {
                 ("", "") => format!("HTTP {}", status.as_u16()),
                 ("", message) => message.to_string(),
@@ -150,15 +152,17 @@ where
         SdkError::DispatchFailure(failure) if failure.is_user() => {
             (Meaning::Refused, intent.fault(Treat::Permanent, chain(error)))
         }
-        SdkError::DispatchFailure(failure) => {
+        SdkError::DispatchFailure(_) => {
             let text = chain(error);
-            if text.contains("credential") {
+            if let Some(inner) = find::<CredentialsError>(error) {
+                return without_credentials(intent, inner, text);
+            }
+            if text.contains("invalid peer certificate") {
                 let fault = intent.fault(Treat::Permanent, text);
-                let hint = "give the job credentials: `aws-actions/configure-aws-credentials`, a profile, \
-                            a role; `aws sts get-caller-identity` shows what the SDK finds";
+                let hint = "AWS_CA_BUNDLE names the file of certificates to trust beside the system's";
                 return (Meaning::Refused, fault.hint(hint));
             }
-            let unsent = failure.is_io() && (text.contains("connect") || text.contains("dns"));
+            let unsent = find::<legacy::Error>(error).is_some_and(legacy::Error::is_connect);
             let meaning = if unsent { Meaning::Unsent } else { Meaning::Unknown };
             (meaning, intent.fault(Treat::Temporary, text))
         }
@@ -168,7 +172,40 @@ where
     }
 }
 
-fn meaning(code: &str, message: &str, status: StatusCode) -> Meaning {
+/// The call never went out: there were no credentials for it.
+fn without_credentials(intent: &Intent, inner: &CredentialsError, text: String) -> (Meaning, Fault) {
+    let hint = "give the job credentials: `aws-actions/configure-aws-credentials`, a profile, \
+                a role; `aws sts get-caller-identity` shows what the SDK finds";
+    let Some(told) = find::<ErrorMetadata>(inner) else {
+        let unreached = find::<ConnectorError>(inner).is_some();
+        return match inner {
+            CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) if !unreached => {
+                (Meaning::Refused, intent.fault(Treat::Permanent, text).hint(hint))
+            }
+            CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
+                (Meaning::Refused, intent.fault(Treat::Permanent, text).hint(hint))
+            }
+            // STS, or whoever gives them, did not answer
+            _ => (Meaning::Unsent, intent.fault(Treat::Temporary, text)),
+        };
+    };
+    let (code, message) = (told.code().unwrap_or_default(), told.message().unwrap_or_default());
+    let fault = intent.fault(Treat::Permanent, format!("no credentials: {code}: {message}"));
+    let status = if code.starts_with("Internal") || code == "ServiceUnavailable" { 500 } else { 400 };
+    match meaning(code, message, status) {
+        Meaning::Refused => (Meaning::Refused, fault.hint(hint)),
+        Meaning::Expired => (Meaning::Expired, fault.hint(EXPIRED_HINT)),
+        Meaning::Throttled => (Meaning::Throttled, fault),
+        _ => (Meaning::Unsent, fault),
+    }
+}
+
+/// The first error of this type among the causes.
+fn find<'a, T: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a T> {
+    error.downcast_ref().or_else(|| error.source().and_then(find))
+}
+
+fn meaning(code: &str, message: &str, status: u16) -> Meaning {
     const THROTTLED: [&str; 12] = [
         "Throttling",
         "ThrottlingException",
@@ -185,7 +222,7 @@ fn meaning(code: &str, message: &str, status: StatusCode) -> Meaning {
     ];
     const EXPIRED: [&str; 4] =
         ["ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId"];
-    match status.as_u16() {
+    match status {
         // Lambda says LimitExceeded of things that waiting does not mend, with another status
         429 => Meaning::Throttled,
         _ if code == "LimitExceededException" => Meaning::Refused,
@@ -196,24 +233,32 @@ fn meaning(code: &str, message: &str, status: StatusCode) -> Meaning {
     }
 }
 
+const EXPIRED_HINT: &str = "the credentials have expired: log in again, or let the job take new ones";
+
 fn hinted(intent: &Intent, code: &str, fault: Fault) -> Fault {
     let denied = code.contains("AccessDenied") || code.contains("UnauthorizedOperation");
     if denied {
         return fault.hint(format!(
-            "the identity lacks `{}:{}`: docs/permissions.md has the least policy",
-            iam_prefix(intent.service),
-            intent.operation
+            "the identity lacks `{}`: docs/permissions.md has the least policy",
+            action(intent.service, intent.operation)
         ));
     }
     if code.starts_with("Expired") || code == "InvalidClientTokenId" {
-        return fault.hint("the credentials have expired: log in again, or let the job take new ones");
+        return fault.hint(EXPIRED_HINT);
     }
     fault
 }
 
-/// What IAM calls a service.
-pub fn iam_prefix(service: &str) -> &str {
-    service
+/// The action in a policy that allows an operation; most have its name.
+pub fn action(service: &str, operation: &str) -> String {
+    let operation = match (service, operation) {
+        ("s3", "ListObjectsV2" | "HeadBucket") => "ListBucket",
+        ("s3", "HeadObject") => "GetObject",
+        ("s3", "CopyObject") => "PutObject",
+        ("lambda", "Invoke") => "InvokeFunction",
+        (_, operation) => operation,
+    };
+    format!("{service}:{operation}")
 }
 
 /// An error with all its causes in one line.
@@ -298,7 +343,7 @@ mod tests {
     use super::*;
 
     fn of(code: &str, message: &str, status: u16) -> Meaning {
-        meaning(code, message, StatusCode::try_from(status).unwrap())
+        meaning(code, message, status)
     }
 
     #[test]

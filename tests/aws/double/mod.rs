@@ -23,7 +23,7 @@ pub use lambda::Lambda;
 pub use rds::Rds;
 pub use s3::{Object, S3};
 pub use server::{Answer, Request, Response};
-pub use sts::Sts;
+pub use sts::{Sts, USER};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
