@@ -24,3 +24,4 @@ mod rollout;
 mod s3_cloudfront;
 mod s3_journal;
 mod stage;
+mod worlds;

@@ -32,7 +32,11 @@ pub struct Ran {
 impl Stage {
     /// An empty AWS, and this `tidegate.yml`.
     pub fn new(config: &str) -> Stage {
-        let double = Double::start();
+        Stage::before(Double::start(), config)
+    }
+
+    /// This AWS, and this `tidegate.yml`.
+    pub fn before(double: Double, config: &str) -> Stage {
         let proxy = Proxy::start(&double.url);
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("tidegate.yml"), config).unwrap();

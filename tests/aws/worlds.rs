@@ -1,7 +1,9 @@
 //! A unit with every adapter there is, in front of the double.
 
+use std::fmt::Write as _;
+
 use crate::{
-    double::{Rds, worlds as parts},
+    double::{Double, rds::Instance, worlds as parts},
     stage::Stage,
 };
 
@@ -40,7 +42,41 @@ pub const WHOLE_RELEASE: [(&str, &str); 10] = [
 ];
 
 pub fn everything() -> Stage {
-    let stage = Stage::new(CONFIG);
+    filled(Stage::new(CONFIG))
+}
+
+/// The same with short deadlines, for runs that have to wait out the lease of one that was killed.
+pub fn brisk() -> Stage {
+    let config = CONFIG.replace("{bucket: shop-releases}", "{bucket: shop-releases, lease: 9s}");
+    filled(Stage::new(&config)).with("TIDEGATE_CALL_SECONDS", "3")
+}
+
+/// One service behind a load balancer and the journal in a bucket.
+pub fn balanced() -> Stage {
+    behind(&["api"])
+}
+
+/// Ten services, each behind a rule of its own.
+pub fn ten() -> Stage {
+    behind(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"])
+}
+
+fn behind(names: &[&str]) -> Stage {
+    let double = Double::start();
+    double.state().s3.bucket("shop-releases");
+    let mut config = String::from("name: shop\njournal: {s3: {bucket: shop-releases}}\nservices:\n");
+    for name in names {
+        let (rule, ..) = parts::service(&double, name);
+        let _ = writeln!(
+            config,
+            "  {name}: {{ecs_alb: {{cluster: shop, sides: [{name}-blue, {name}-green], rule: '{rule}'}}, image: 'shop/{name}:{{{{release}}}}'}}"
+        );
+    }
+    config.push_str("stages: [10% for 1s, 50% for 1s, 100% for 1s]\nchecks: {healthy: {target: instances, fail: below 50%}}\n");
+    Stage::before(double, &config)
+}
+
+fn filled(stage: Stage) -> Stage {
     let (rule, ..) = parts::service(&stage.double, "api");
     {
         let mut state = stage.double.state();
@@ -53,7 +89,7 @@ pub fn everything() -> Stage {
         state.s3.put("shop-web", "app.0001.js", "1");
         state.cloudfront.before("E123", "shop-web", "");
         state.cloudwatch.alarm("shop-errors", "OK", 0);
-        state.rds = Rds::shop();
+        state.rds.add(Instance::new("shop"));
     }
     stage.write("thumbs.zip", "v2 of thumbs");
     stage.write("mail.zip", "v2 of mail");

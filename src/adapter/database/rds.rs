@@ -8,7 +8,7 @@ use crate::{
     adapter::aws::{Access, Aws},
     domain::{names::EntryName, record::Artifact},
     port::{
-        Context, Database, Fault, Finding, Found, Progress,
+        Context, Database, Fault, Finding, Found, Progress, Treat,
         adapter::{Adapter, DatabaseAdapter, Setting},
     },
 };
@@ -263,12 +263,10 @@ impl Snapshots {
                  `keep: 14d` beside the database",
             )),
             Ok(Created::NoSource) => Err(self.absent(OPERATION)),
-            Err(fault) if fault.treat == crate::port::Treat::OutcomeUnknown => {
-                match self.look(cx, key).await {
-                    Ok(Some(_)) => Ok(()),
-                    _ => Err(fault.hint("run it again: if the snapshot was begun after all, it is found")),
-                }
-            }
+            Err(fault) if fault.treat == Treat::OutcomeUnknown => match self.look(cx, key).await {
+                Ok(Some(_)) => Ok(()),
+                _ => Err(fault.hint("run it again: if the snapshot was begun after all, it is found")),
+            },
             Err(fault) => Err(fault),
         }
     }
@@ -344,16 +342,12 @@ impl Snapshots {
         if snapshot.state() == State::Deleting {
             return Ok(());
         }
-        let deleted = self.api.delete_snapshot(cx, &snapshot.id).await;
-        match deleted {
-            Err(fault) if fault.treat == crate::port::Treat::OutcomeUnknown => {
-                match self.api.snapshot(cx, &snapshot.id).await {
-                    Ok(None) => Ok(()),
-                    Ok(Some(seen)) if seen.state() == State::Deleting => Ok(()),
-                    _ => Err(fault),
-                }
-            }
-            other => other,
+        let Err(fault) = self.api.delete_snapshot(cx, &snapshot.id).await else { return Ok(()) };
+        // done after all, or by another: gone is gone
+        match self.api.snapshot(cx, &snapshot.id).await {
+            Ok(None) => Ok(()),
+            Ok(Some(seen)) if seen.state() == State::Deleting => Ok(()),
+            _ => Err(fault),
         }
     }
 

@@ -11,7 +11,7 @@ pub mod cloudwatch;
 mod ecs;
 mod elb;
 mod lambda;
-mod rds;
+pub mod rds;
 mod s3;
 mod sts;
 

@@ -272,12 +272,18 @@ pub(super) fn security_groups(groups: Option<&[VpcSecurityGroupMembership]>) -> 
     Some(ids).filter(|ids| !ids.is_empty())
 }
 
+/// A group that somebody made. RDS picks its default groups by the version of the snapshot, which may be
+/// older than the database's by now.
+pub(super) fn own_group(name: Option<&String>) -> Option<String> {
+    name.filter(|name| !name.is_empty() && !name.starts_with("default")).cloned()
+}
+
 pub(super) fn parameter_group(instance: &DbInstance) -> Option<String> {
-    instance.db_parameter_groups.as_ref()?.first()?.db_parameter_group_name.clone()
+    own_group(instance.db_parameter_groups.as_ref()?.first()?.db_parameter_group_name.as_ref())
 }
 
 fn option_group(instance: &DbInstance) -> Option<String> {
-    instance.option_group_memberships.as_ref()?.first()?.option_group_name.clone()
+    own_group(instance.option_group_memberships.as_ref()?.first()?.option_group_name.as_ref())
 }
 
 fn port(instance: &DbInstance) -> Option<i32> {

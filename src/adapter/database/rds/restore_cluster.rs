@@ -10,7 +10,7 @@ use super::{
     Snapshots,
     api::{Refused, Snapshot, answered, tag_list, tags_of},
     name::identifier,
-    restore::{OPERATION, WRITE_LIMIT, parameter_group, restored_tags, security_groups},
+    restore::{OPERATION, WRITE_LIMIT, own_group, parameter_group, restored_tags, security_groups},
     wait::Pauses,
 };
 use crate::{
@@ -111,7 +111,7 @@ impl Snapshots {
                 request = request
                     .set_db_subnet_group_name(old.db_subnet_group.clone())
                     .set_vpc_security_group_ids(security_groups(old.vpc_security_groups.as_deref()))
-                    .set_db_cluster_parameter_group_name(old.db_cluster_parameter_group.clone())
+                    .set_db_cluster_parameter_group_name(own_group(old.db_cluster_parameter_group.as_ref()))
                     .set_port(old.port.filter(|&port| port > 0))
                     .set_deletion_protection(old.deletion_protection)
                     .set_storage_type(old.storage_type.clone().filter(|kind| !kind.is_empty()))
