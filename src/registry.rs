@@ -6,7 +6,7 @@
 use schemars::{Schema, SchemaGenerator};
 
 use crate::{
-    adapter::{command, database, journal::file, metric, target},
+    adapter::{command, database, journal, metric, target},
     document::{
         de::from_node,
         node::{Located, Node},
@@ -59,7 +59,11 @@ pub const COMMANDS: &[CommandKind] = &[
 ];
 
 /// Journals.
-pub const JOURNALS: &[JournalKind] = &[JournalKind::of::<file::FileJournal>()];
+pub const JOURNALS: &[JournalKind] = &[
+    JournalKind::of::<journal::file::FileJournal>(),
+    #[cfg(feature = "aws")]
+    JournalKind::of::<journal::s3::S3Journal>(),
+];
 
 /// All of them, by port.
 pub static ALL: Registry = Registry {

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 mod double;
+#[path = "../support/journal_suite.rs"]
+mod journal_suite;
 mod moto;
 mod proxy;
 mod wire;

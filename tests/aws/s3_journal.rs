@@ -1,1 +1,265 @@
-//! Under construction.
+//! The journal in S3.
+
+use async_trait::async_trait;
+use tidegate::{
+    adapter::{
+        aws::{self, Aws},
+        journal::s3::{Config, S3Journal},
+    },
+    port::{
+        Appended, Journal, Shared, Treat,
+        adapter::{JournalAdapter as _, Setting},
+    },
+};
+
+use crate::{
+    double::{self, Double},
+    journal_suite::{self, Place, fill, record},
+    moto::Moto,
+    proxy::{Proxy, Trouble, When},
+};
+
+const BUCKET: &str = "releases";
+
+/// A bucket at this address.
+struct Bucket {
+    url: String,
+    prefix: String,
+    shared: Shared,
+}
+
+impl Bucket {
+    async fn make(url: &str, prefix: &str) -> Bucket {
+        let bucket = Bucket { url: url.into(), prefix: prefix.into(), shared: Shared::default() };
+        let place = aws_sdk_s3::types::CreateBucketConfiguration::builder();
+        let place = place.location_constraint(double::REGION.into()).build();
+        // made by an earlier part of the test
+        let _ = bucket
+            .client()
+            .await
+            .create_bucket()
+            .bucket(BUCKET)
+            .create_bucket_configuration(place)
+            .send()
+            .await;
+        bucket
+    }
+
+    async fn client(&self) -> aws_sdk_s3::Client {
+        let folder = tempfile::tempdir().unwrap();
+        let setting = Setting { shared: self.shared.clone(), ..double::setting(folder.path()) };
+        let aws = Aws::shared(&double::access(&self.url), &setting);
+        aws::s3(&aws.config().await.unwrap())
+    }
+
+    fn at(&self, url: &str, environment: &str) -> Box<dyn Journal> {
+        let folder = tempfile::tempdir().unwrap();
+        let setting = Setting {
+            shared: self.shared.clone(),
+            environment: environment.parse().unwrap(),
+            ..double::setting(folder.path())
+        };
+        let access = serde_json::to_value(double::access(url)).unwrap();
+        let config = serde_json::json!({"bucket": BUCKET, "prefix": self.prefix, "aws": access});
+        let config: Config = serde_json::from_value(config).unwrap();
+        S3Journal::connect(config, &setting).unwrap()
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}/shop/production/{name}", self.prefix)
+    }
+}
+
+#[async_trait]
+impl Place for Bucket {
+    fn open(&self, environment: &str) -> Box<dyn Journal> {
+        self.at(&self.url, environment)
+    }
+    async fn put(&self, name: &str, text: &str) {
+        let request = self.client().await.put_object().bucket(BUCKET).key(self.key(name));
+        request.body(text.as_bytes().to_vec().into()).send().await.unwrap();
+    }
+    async fn remove(&self, name: &str) {
+        self.client().await.delete_object().bucket(BUCKET).key(self.key(name)).send().await.unwrap();
+    }
+}
+
+async fn suite(url: &str) {
+    let number = std::cell::Cell::new(0);
+    let make = async || {
+        number.set(number.get() + 1);
+        Bucket::make(url, &format!("journals/{}", number.get())).await
+    };
+    journal_suite::all(make).await;
+}
+
+#[tokio::test]
+async fn a_journal_in_s3_keeps_what_journals_promise() {
+    suite(&Double::start().url).await;
+}
+
+#[tokio::test]
+async fn a_journal_in_moto_keeps_what_journals_promise() {
+    suite(&Moto::start().url).await;
+}
+
+#[tokio::test]
+async fn looking_at_an_unchanged_head_is_one_list_and_appending_one_write() {
+    let double = Double::start();
+    let bucket = Bucket::make(&double.url, "tidegate").await;
+    let proxy = Proxy::start(&double.url);
+    let journal = bucket.at(&proxy.url, "production");
+    let cx = double::within(30);
+    fill(journal.as_ref(), 3).await;
+    proxy.forget();
+
+    journal.head(&cx).await.unwrap();
+    assert_eq!(operations(&proxy), ["ListObjectsV2"]);
+    assert_eq!(journal.append(&cx, &record(4, "n")).await.unwrap(), Appended::Done);
+    assert_eq!(operations(&proxy), ["PutObject"]);
+    journal.head(&cx).await.unwrap();
+    assert_eq!(operations(&proxy), ["ListObjectsV2"]);
+
+    // a new process: the head, and from its `opened` on
+    let journal = bucket.at(&proxy.url, "production");
+    journal.head(&cx).await.unwrap();
+    assert_eq!(operations(&proxy), ["ListObjectsV2", "GetObject"]);
+    journal.load(&cx, 4).await.unwrap();
+    assert_eq!(operations(&proxy), ["ListObjectsV2"]);
+    journal.load(&cx, 3).await.unwrap();
+    assert_eq!(operations(&proxy), ["ListObjectsV2", "GetObject"]);
+    assert!(double.state().s3.deleted.is_empty());
+}
+
+fn operations(proxy: &Proxy) -> Vec<String> {
+    let operations = proxy.calls().into_iter().map(|call| call.operation).collect();
+    proxy.forget();
+    operations
+}
+
+#[tokio::test]
+async fn each_read_comes_through_each_trouble() {
+    let double = Double::start();
+    let bucket = Bucket::make(&double.url, "tidegate").await;
+    fill(bucket.open("production").as_ref(), 3).await;
+    for trouble in Trouble::ALL {
+        for operation in ["ListObjectsV2", "GetObject"] {
+            let proxy = Proxy::start(&double.url);
+            proxy.plan(When::first("s3", operation), trouble);
+            let journal = bucket.at(&proxy.url, "production");
+            let cx = double::hurried(30);
+            let head = journal.head(&cx).await.unwrap_or_else(|e| panic!("{operation} {trouble:?}: {e}"));
+            assert_eq!(head.unwrap().seq, 3, "{operation} {trouble:?}");
+            assert_eq!(journal.load(&cx, 1).await.unwrap().len(), 3, "{operation} {trouble:?}");
+            assert_eq!(proxy.troubles(), [trouble], "{operation}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_append_in_trouble_was_done_or_not_or_says_that_it_does_not_know() {
+    use Trouble::{Expired, SentTwice, Throttled400, Throttled429, Twice};
+    let double = Double::start();
+    let bucket = Bucket::make(&double.url, "tidegate").await;
+    fill(bucket.open("production").as_ref(), 1).await;
+    for (seq, trouble) in (2..).zip(Trouble::ALL) {
+        let proxy = Proxy::start(&double.url);
+        proxy.plan(When::first("s3", "PutObject"), trouble);
+        let journal = bucket.at(&proxy.url, "production");
+        let answer = journal.append(&double::hurried(8), &record(seq, "mine")).await;
+        assert_eq!(proxy.troubles(), [trouble]);
+        match trouble {
+            Throttled400 | Throttled429 | Expired | Twice => {
+                assert_eq!(answer.unwrap(), Appended::Done, "{trouble:?}")
+            }
+            // the second of the two was refused: the nonce tells that the record is ours
+            SentTwice => assert_eq!(answer.unwrap(), Appended::Conflict),
+            _ => assert_eq!(answer.unwrap_err().treat, Treat::OutcomeUnknown, "{trouble:?}"),
+        }
+        let found = journal.read(&double::hurried(30), seq).await.unwrap();
+        let done = trouble.is_done() || matches!(trouble, Throttled400 | Throttled429 | Expired);
+        assert_eq!(found.is_some(), done, "{trouble:?}");
+        // for the next one
+        if !done {
+            fill_one(bucket.open("production").as_ref(), seq).await;
+        }
+    }
+}
+
+async fn fill_one(journal: &dyn Journal, seq: u64) {
+    assert_eq!(journal.append(&double::within(30), &record(seq, "n")).await.unwrap(), Appended::Done);
+}
+
+#[tokio::test]
+async fn a_write_that_runs_into_another_may_be_tried_again() {
+    let double = Double::start();
+    let bucket = Bucket::make(&double.url, "tidegate").await;
+    let journal = bucket.open("production");
+    double.state().s3.busy = 1;
+    let fault = journal.append(&double::within(30), &record(1, "n")).await.unwrap_err();
+    assert_eq!(fault.treat, Treat::Temporary, "{fault}");
+    fill_one(journal.as_ref(), 1).await;
+}
+
+#[tokio::test]
+async fn a_store_that_ignores_the_precondition_is_refused_at_the_first_record() {
+    let double = Double::start();
+    let bucket = Bucket::make(&double.url, "tidegate").await;
+    double.state().s3.ignores_preconditions = true;
+    let fault = bucket.open("production").append(&double::within(30), &record(1, "n")).await.unwrap_err();
+    assert_eq!(fault.treat, Treat::Permanent);
+    assert!(fault.detail.contains("If-None-Match") && fault.hint.unwrap().contains("two runs"));
+}
+
+#[tokio::test]
+async fn a_long_journal_is_read_from_its_end_in_few_calls() {
+    let double = Double::start();
+    let bucket = Bucket::make(&double.url, "tidegate").await;
+    let mut worst = 0;
+    for upto in [1, 1000, 1001, 2001, 3500, 9000] {
+        {
+            let mut state = double.state();
+            for seq in 1..=upto {
+                let key = bucket.key(&format!("{seq:06}.json"));
+                if state.s3.object(BUCKET, &key).is_none() {
+                    state.s3.put(BUCKET, &key, serde_json::to_vec(&record(seq, "n")).unwrap());
+                }
+            }
+        }
+        let proxy = Proxy::start(&double.url);
+        let journal = bucket.at(&proxy.url, "production");
+        let head = journal.head(&double::within(60)).await.unwrap().unwrap();
+        assert_eq!(head.seq, upto);
+        worst = worst.max(proxy.calls().len());
+        proxy.forget();
+        journal.load(&double::within(60), upto.saturating_sub(2)).await.unwrap();
+        assert!(proxy.calls().len() <= 3);
+    }
+    assert!(worst <= 10, "{worst} calls");
+    // and all of more than one page
+    let journal = bucket.open("production");
+    assert_eq!(journal.load(&double::within(60), 7_900).await.unwrap().len(), 1101);
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_is_told_with_what_to_do() {
+    let double = Double::start();
+    let bucket = Bucket { url: double.url.clone(), prefix: "p".into(), shared: Shared::default() };
+    for fault in [
+        bucket.open("production").head(&double::within(30)).await.unwrap_err(),
+        bucket.open("production").append(&double::within(30), &record(1, "n")).await.unwrap_err(),
+    ] {
+        assert_eq!(fault.treat, Treat::Permanent);
+        assert!(fault.detail.contains("NoSuchBucket") && fault.hint.unwrap().contains("create the bucket"));
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_list_is_told_the_permission_by_its_name_in_a_policy() {
+    let double = Double::start();
+    let bucket = Bucket::make(&double.url, "tidegate").await;
+    double.state().denied.insert("s3:ListObjectsV2".into());
+    let fault = bucket.open("production").head(&double::within(30)).await.unwrap_err();
+    assert_eq!(fault.treat, Treat::Permanent);
+    assert!(fault.hint.clone().unwrap().contains("`s3:ListBucket`"), "{fault:?}");
+}

@@ -8,6 +8,8 @@ mod both;
 #[path = "../support/haproxy.rs"]
 #[allow(dead_code, reason = "shared with other suites")]
 mod haproxy;
+#[path = "../support/journal_suite.rs"]
+mod journal_suite;
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod postgres;
@@ -26,6 +28,7 @@ mod http;
 #[cfg(feature = "http")]
 #[path = "../support/http_server.rs"]
 mod http_server;
+mod journal;
 #[cfg(feature = "http")]
 mod metric;
 #[cfg(feature = "http")]

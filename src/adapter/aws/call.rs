@@ -235,9 +235,8 @@ fn hinted(intent: &Intent, code: &str, fault: Fault) -> Fault {
     let denied = code.contains("AccessDenied") || code.contains("UnauthorizedOperation");
     if denied {
         return fault.hint(format!(
-            "the identity lacks `{}:{}`: docs/permissions.md has the least policy",
-            iam_prefix(intent.service),
-            intent.operation
+            "the identity lacks `{}`: docs/permissions.md has the least policy",
+            action(intent.service, intent.operation)
         ));
     }
     if code.starts_with("Expired") || code == "InvalidClientTokenId" {
@@ -246,9 +245,16 @@ fn hinted(intent: &Intent, code: &str, fault: Fault) -> Fault {
     fault
 }
 
-/// What IAM calls a service.
-pub fn iam_prefix(service: &str) -> &str {
-    service
+/// The action in a policy that allows an operation; most have its name.
+pub fn action(service: &str, operation: &str) -> String {
+    let operation = match (service, operation) {
+        ("s3", "ListObjectsV2" | "HeadBucket") => "ListBucket",
+        ("s3", "HeadObject") => "GetObject",
+        ("s3", "CopyObject") => "PutObject",
+        ("lambda", "Invoke") => "InvokeFunction",
+        (_, operation) => operation,
+    };
+    format!("{service}:{operation}")
 }
 
 /// An error with all its causes in one line.

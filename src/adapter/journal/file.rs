@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::{RECORD_BYTES_MAX, record_of, text_of};
 use crate::{
     domain::{
         duration::Span,
@@ -44,8 +45,6 @@ pub struct FileJournal {
     lease_seconds: u64,
 }
 
-/// A record larger than this was not written by tidegate.
-const RECORD_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const PROVIDER: &str = "file";
 
 impl Adapter for FileJournal {
@@ -110,17 +109,9 @@ impl FileJournal {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(fault(&e)),
         };
-        let mut text = String::new();
-        file.take(RECORD_BYTES_MAX).read_to_string(&mut text).map_err(|e| fault(&e))?;
-        let format = serde_json::from_str::<Format>(&text).map_err(|e| fault(&e))?.format;
-        if format > crate::domain::record::FORMAT {
-            return Err(fault(&format!("it has format {format}, which a newer tidegate wrote")));
-        }
-        let record: Record = serde_json::from_str(&text).map_err(|e| fault(&e))?;
-        if record.seq != seq {
-            return Err(fault(&format!("it says that it is record {}", record.seq)));
-        }
-        Ok(Some(record))
+        let mut text = Vec::new();
+        file.take(RECORD_BYTES_MAX).read_to_end(&mut text).map_err(|e| fault(&e))?;
+        record_of(&text, seq).map(Some).map_err(|e| fault(&e))
     }
 
     fn fault(&self, operation: &str, error: &io::Error) -> Fault {
@@ -152,17 +143,9 @@ impl FileJournal {
     }
 }
 
-/// The one field that every format has.
-#[derive(Deserialize)]
-struct Format {
-    format: u32,
-}
-
 fn write_and_link(temporary: &Path, path: &Path, record: &Record) -> io::Result<Appended> {
     let mut file = fs::File::create_new(temporary)?;
-    let mut text = serde_json::to_vec_pretty(record)?;
-    text.push(b'\n');
-    file.write_all(&text)?;
+    file.write_all(&text_of(record)?)?;
     file.sync_all()?;
     match fs::hard_link(temporary, path) {
         Ok(()) => Ok(Appended::Done),

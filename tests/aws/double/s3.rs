@@ -1,7 +1,10 @@
 //! S3: objects with conditional writes.
 
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 use super::{
     Answer, REGION, Request, Response, State,
@@ -18,6 +21,8 @@ pub struct S3 {
     writes: i64,
     /// So many of the next conditional writes run into another one that is under way, and are not done.
     pub busy: usize,
+    /// Like stores that speak S3's protocol and know nothing of conditional writes.
+    pub ignores_preconditions: bool,
     /// Every key that was deleted, as `bucket/key`.
     pub deleted: Vec<String>,
 }
@@ -183,7 +188,7 @@ impl S3 {
             let message = "A header you provided implies functionality that is not implemented";
             return Err(refused(501, "NotImplemented", message));
         }
-        if none.is_empty() && some.is_empty() {
+        if self.ignores_preconditions || none.is_empty() && some.is_empty() {
             return Ok(());
         }
         if self.busy > 0 {
@@ -276,8 +281,9 @@ impl S3 {
         let (prefix, delimiter) = (parameter("prefix"), parameter("delimiter"));
         let (mut contents, mut folders) = (Vec::new(), BTreeSet::new());
         let (mut last, mut more) = (String::new(), false);
-        let objects = self.buckets[bucket].objects.iter();
-        for (key, object) in objects.filter(|(key, _)| key.starts_with(prefix) && **key > after) {
+        let from = (Bound::Excluded(after.as_str()), Bound::Unbounded);
+        let objects = self.buckets[bucket].objects.range::<str, _>(from);
+        for (key, object) in objects.filter(|(key, _)| key.starts_with(prefix)) {
             let rest = &key[prefix.len()..];
             let folder = match rest.find(delimiter) {
                 Some(at) if !delimiter.is_empty() => {
