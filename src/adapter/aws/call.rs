@@ -8,11 +8,7 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
 use hyper_util::client::legacy;
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use super::{Aws, PROVIDER};
 use crate::port::{Context, Fault, Treat};
@@ -274,68 +270,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// Keeps calls below what the account is allowed, once it has said that there is a limit. Additive increase,
-/// multiplicative decrease, by service.
-#[derive(Default)]
-pub(super) struct Pacer(Mutex<HashMap<&'static str, Pace>>);
-
-struct Pace {
-    /// Calls per second.
-    rate: f64,
-    /// When the next call may start, on `clock.elapsed()`.
-    next: Duration,
-    /// When the rate was last lowered.
-    lowered: Duration,
-}
-
-/// Where the pace begins after the first refusal.
-const RATE_FIRST: f64 = 10.0;
-/// Calls per second that AWS allows of the slowest of its operations for sure.
-const RATE_LEAST: f64 = 1.0;
-const RATE_GAIN: f64 = 0.02;
-const RATE_CUT: f64 = 0.9;
-
-impl Pacer {
-    /// Waits for this call's turn.
-    async fn turn(&self, cx: &Context, service: &'static str) {
-        let now = cx.clock().elapsed();
-        let wait = {
-            let mut paces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(pace) = paces.get_mut(service) else { return };
-            let start = pace.next.max(now);
-            pace.next = start + Duration::from_secs_f64(1.0 / pace.rate);
-            start.saturating_sub(now)
-        };
-        if !wait.is_zero() {
-            cx.clock().sleep(wait.min(cx.left())).await;
-        }
-    }
-
-    fn throttled(&self, cx: &Context, service: &'static str) {
-        let now = cx.clock().elapsed();
-        let mut paces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = Pace { rate: RATE_FIRST, next: now, lowered: now };
-        match paces.get_mut(service) {
-            None => {
-                paces.insert(service, fresh);
-            }
-            // one burst of refusals is one piece of news
-            Some(pace) if now.saturating_sub(pace.lowered) >= Duration::from_secs(1) => {
-                pace.rate = (pace.rate * RATE_CUT).max(RATE_LEAST);
-                pace.lowered = now;
-            }
-            Some(_) => {}
-        }
-    }
-
-    fn answered(&self, service: &'static str) {
-        let mut paces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pace) = paces.get_mut(service) {
-            pace.rate += RATE_GAIN;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod access;
 pub mod batch;
 mod call;
+mod pacer;
 
 pub use access::{Access, RoleArn};
 pub use call::{Intent, call};
@@ -18,7 +19,7 @@ use std::sync::{
 use tokio::sync::OnceCell;
 
 use crate::port::{Context, Fault, Finding, Grade, Treat, adapter::Setting};
-use call::Pacer;
+use pacer::Pacer;
 
 /// Errors name this as the other side.
 pub const PROVIDER: &str = "aws";
