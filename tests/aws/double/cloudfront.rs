@@ -73,8 +73,14 @@ impl CloudFront {
     }
 
     fn decide(&mut self, request: &Request, path: &str) -> Done {
-        if let Some(name) = request.query.keys().find(|name| !["x-id", "Marker", "MaxItems"].contains(&name.as_str())) {
-            return Err(refused(400, "InvalidArgument", &format!("the double does not know the parameter {name}")));
+        if let Some(name) =
+            request.query.keys().find(|name| !["x-id", "Marker", "MaxItems"].contains(&name.as_str()))
+        {
+            return Err(refused(
+                400,
+                "InvalidArgument",
+                &format!("the double does not know the parameter {name}"),
+            ));
         }
         let parts: Vec<&str> = path.split('/').collect();
         let id = parts.get(1).copied().unwrap_or_default();
