@@ -1,12 +1,9 @@
 //! A run that is killed at each of its calls, and the run after it.
 
 use std::{sync::Arc, time::Duration};
-use tidegate::{
-    domain::share::Share,
-    port::{Change, Clock, Context, clock::SystemClock},
-};
+use tidegate::port::{Change, Clock, Context, clock::SystemClock};
 
-use super::world::{FIRST, Live, SECOND, World, deployed, name, switched};
+use super::world::{BUCKET, Live, SECOND, World, deployed, switched};
 use crate::{
     double,
     proxy::{Proxy, Trouble, When},
@@ -59,31 +56,37 @@ async fn killed_at(world: &World, change: &Change, n: usize, done: bool) -> bool
     true
 }
 
-fn without(mut live: Live, asset: &str) -> Live {
-    live.remove(asset);
+/// Without the files that stay for ever.
+fn pages(mut live: Live) -> Live {
+    live.retain(|key, _| !key.starts_with("assets/"));
     live
 }
 
 #[tokio::test]
 async fn a_deploy_killed_at_any_call_leaves_the_site_and_is_done_by_the_next() {
+    let world = World::double().await.with_first().await;
+    let before = pages(world.live().await);
     let mut n = 1;
     loop {
         let mut more = false;
         for done in [false, true] {
-            let world = World::double().await.with_first().await;
-            let before = world.live().await;
-            world.build(&SECOND);
-            more = killed_at(&world, &deployed("blue", "v2"), n, done).await;
-            let left = without(world.live().await, "assets/app-2a1b2c3d.js");
-            assert_eq!(left, before, "call {n}, done: {done}");
-            assert_eq!(world.shares().await, [0, 100]);
-            world.deploy("blue", "v2").await.unwrap();
-            assert_eq!(world.observe().await.sides[0].ready(), Ok(()));
-            world.switch("blue").await;
-            assert_eq!(world.live().await["index.html"].0, SECOND[0].1);
-            world.switch("green").await;
-            let back = without(world.live().await, "assets/app-2a1b2c3d.js");
-            assert_eq!(back, before, "call {n}, done: {done}");
+            let at = format!("call {n}, done: {done}");
+            let asset = format!("assets/app-{n:07x}{}.js", if done { "d" } else { "e" });
+            let mut files = SECOND.to_vec();
+            files.push((&asset, "new"));
+            world.build(&files);
+            let change = deployed("blue", &format!("v{n}-{done}"));
+            more = killed_at(&world, &change, n, done).await;
+            assert_eq!(pages(world.live().await), before, "{at}");
+            assert_eq!(world.shares().await, [0, 100], "{at}");
+            world.target().apply(&double::within(60), &change).await.unwrap();
+            let seen = world.observe().await;
+            assert_eq!(seen.sides[0].ready(), Ok(()), "{at}");
+            assert_eq!(seen.sides[0].version, Some(format!("v{n}-{done}")), "{at}");
+            assert_eq!(world.live().await[&asset].0, "new", "{at}");
+            let kept =
+                world.as_double().state().s3.object(BUCKET, ".tidegate/blue/index.html").unwrap().clone();
+            assert_eq!(kept.body, SECOND[0].1.as_bytes(), "{at}");
         }
         if !more {
             break;
@@ -91,42 +94,45 @@ async fn a_deploy_killed_at_any_call_leaves_the_site_and_is_done_by_the_next() {
         n += 1;
     }
     assert!(n > 15, "{n} calls were tried");
+    world.switch("blue").await;
+    world.switch("green").await;
+    assert_eq!(pages(world.live().await), before);
 }
 
 #[tokio::test]
 async fn a_switch_killed_at_any_call_is_gone_on_with_or_taken_back() {
-    let untouched = World::double().await;
-    let before = untouched.live().await;
+    let world = World::double().await.with_first().await;
+    world.build(&SECOND);
+    world.deploy("blue", "v2").await.unwrap();
+    let first = world.live().await;
+    world.switch("blue").await;
+    let second = world.live().await;
     let mut n = 1;
     loop {
         let mut more = false;
         for (done, onward) in [(false, true), (false, false), (true, true), (true, false)] {
             let at = format!("call {n}, done: {done}, onward: {onward}");
-            let world = World::double().await;
-            world.build(&FIRST);
-            world.deploy("green", "v1").await.unwrap();
-            more = killed_at(&world, &switched("green"), n, done).await;
-            let live = without(world.live().await, "assets/app-1a1b2c3d.js");
+            world.switch("green").await;
+            let made = || world.as_double().state().cloudfront.invalidations.len();
+            let before = made();
+            more = killed_at(&world, &switched("blue"), n, done).await;
+            let left = world.live().await;
             let shares = world.shares().await;
-            if shares == [100, 0] {
-                assert_eq!(live, before, "{at}: what is called untouched is");
+            if shares == [0, 100] {
+                assert_eq!(left, first, "{at}: what is called untouched is");
             }
             // as the engine does: nothing is written where the share is right already
-            let side = if onward { "green" } else { "blue" };
-            let split = world.target().split(&double::within(30)).await.unwrap();
-            if split[&name(side)] != Share::ALL {
+            let side = if onward { "blue" } else { "green" };
+            if shares != if onward { [100, 0] } else { [0, 100] } {
                 world.switch(side).await;
             }
-            let after = world.live().await;
-            let made = world.as_double().state().cloudfront.invalidations.clone();
-            if onward {
-                assert_eq!(after["index.html"].0, FIRST[0].1, "{at}");
-                assert!(FIRST.iter().all(|(key, body)| after[*key].0 == *body), "{at}");
-                assert_eq!(made.len(), 1, "{at}: one switch is invalidated once");
-            } else {
-                assert_eq!(without(after, "assets/app-1a1b2c3d.js"), before, "{at}");
-                let back = shares == [100, 0] || made.last().is_some_and(|i| i.paths.contains(&"/".into()));
-                assert!(back, "{at}: the way back is invalidated, too");
+            assert_eq!(world.live().await, if onward { second.clone() } else { first.clone() }, "{at}");
+            match onward {
+                true => assert_eq!(made() - before, 1, "{at}: one switch is invalidated once"),
+                false => {
+                    let back = shares == [0, 100] || made() > before;
+                    assert!(back, "{at}: the way back is invalidated, too");
+                }
             }
         }
         if !more {
@@ -134,7 +140,7 @@ async fn a_switch_killed_at_any_call_is_gone_on_with_or_taken_back() {
         }
         n += 1;
     }
-    assert!(n > 8, "{n} calls were tried");
+    assert_eq!(n, 12, "each of its eleven calls was tried");
 }
 
 #[tokio::test]
@@ -143,7 +149,7 @@ async fn a_late_copy_of_a_run_that_was_overtaken_is_seen_and_put_right() {
     world.switch("blue").await;
     let before = world.live().await;
     // what the run before was about to copy lands only now
-    let late = world.client().copy_object().bucket("shop-web").key("index.html");
+    let late = world.client().copy_object().bucket(BUCKET).key("index.html");
     late.copy_source("shop-web/.tidegate/green/index.html").send().await.unwrap();
     assert_eq!(world.shares().await, [50, 50]);
     world.switch("blue").await;

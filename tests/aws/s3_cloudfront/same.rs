@@ -7,8 +7,8 @@ use crate::{double, moto};
 
 const RUNBOOK_BUCKET: &str = "shop-runbook";
 
-/// Compares two buckets key by key, without what is tidegate's own. Older Pythons, of which the AWS CLI asks
-/// what a file is, know JavaScript by its older name.
+/// Compares two buckets key by key, without what is tidegate's own. The AWS CLI asks Python what a file is,
+/// which asks the machine: two types have an older name on some.
 const SAME: &str = r#"
 import sys, boto3
 s3 = boto3.client("s3", endpoint_url=sys.argv[1])
@@ -19,7 +19,8 @@ def state(bucket):
             key = item["Key"]
             if not key.startswith(".tidegate/"):
                 got = s3.get_object(Bucket=bucket, Key=key)
-                kind = got["ContentType"].replace("application/javascript", "text/javascript")
+                kind = got["ContentType"]
+                kind = {"application/javascript": "text/javascript", "text/xml": "application/xml"}.get(kind, kind)
                 found[key] = (got["Body"].read(), kind)
     return found
 ours, theirs = state(sys.argv[2]), state(sys.argv[3])
