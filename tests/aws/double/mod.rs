@@ -15,7 +15,7 @@ pub mod rds;
 mod s3;
 mod sts;
 
-pub use cloudfront::CloudFront;
+pub use cloudfront::{CloudFront, Distribution, Invalidation};
 pub use cloudwatch::CloudWatch;
 pub use ecs::Ecs;
 pub use elb::Elb;

@@ -88,7 +88,7 @@ impl Cdn {
                 }
             }
         });
-        let under_way = answer.await?.is_some_and(|found| found.status != "Completed");
+        let under_way = answer.await?.is_some_and(|found| !found.status.eq_ignore_ascii_case("completed"));
         if !under_way {
             *self.over.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.to_string());
         }

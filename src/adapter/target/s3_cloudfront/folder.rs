@@ -147,7 +147,7 @@ pub fn content_type(name: &str) -> &'static str {
         "txt" => "text/plain",
         "md" => "text/markdown",
         "csv" => "text/csv",
-        "xml" => "text/xml",
+        "xml" => "application/xml",
         "rss" => "application/rss+xml",
         "atom" => "application/atom+xml",
         "svg" => "image/svg+xml",

@@ -84,6 +84,18 @@ impl Store {
 
     /// What is known of an object; `None` if there is none.
     pub async fn head(&self, cx: &Context, key: &str) -> Result<Option<Head>, Fault> {
+        let answer = match self.head_once(cx, key).await {
+            Err(fault) if fault.treat == Treat::Permanent => {
+                // the refusal of a HEAD has no words, and expired credentials are told by words: a GET has them
+                self.ask(cx, key).await?;
+                self.head_once(cx, key).await
+            }
+            answer => answer,
+        };
+        answer.map_err(|fault| needs(fault, &["s3:GetObject", "s3:ListBucket"]))
+    }
+
+    async fn head_once(&self, cx: &Context, key: &str) -> Result<Option<Head>, Fault> {
         let intent = Intent::read("s3", "HeadObject", self.at(key));
         let (bucket, key) = (self.bucket.clone(), key.to_string());
         let answer = call(&self.aws, cx, &intent, move |config: SdkConfig| {
@@ -94,9 +106,24 @@ impl Store {
                     answer => answer.map(Some),
                 }
             }
-        })
-        .await;
-        Ok(answer.map_err(|fault| needs(fault, &["s3:GetObject", "s3:ListBucket"]))?.map(head))
+        });
+        Ok(answer.await?.map(head))
+    }
+
+    /// Whether an object may be read; its body is not.
+    async fn ask(&self, cx: &Context, key: &str) -> Result<(), Fault> {
+        let intent = Intent::read("s3", "GetObject", self.at(key));
+        let (bucket, key) = (self.bucket.clone(), key.to_string());
+        let answer = call(&self.aws, cx, &intent, move |config: SdkConfig| {
+            let asked = client(&config).get_object().bucket(&bucket).key(&key);
+            async move {
+                match asked.send().await {
+                    Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => Ok(()),
+                    answer => answer.map(|_| ()),
+                }
+            }
+        });
+        answer.await.map_err(|fault| needs(fault, &["s3:GetObject", "s3:ListBucket"]))
     }
 
     /// A small object and its ETag; `None` if there is none.
