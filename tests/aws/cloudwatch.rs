@@ -47,6 +47,7 @@ fn setting() -> Setting {
             service("api", "ecs_alb", "{}"),
             service("jobs", "lambda", "{}"),
             service("web", "haproxy", "{}"),
+            service("batch", "ecs_rolling", "{}"),
         ],
         ..double::setting(folder.path())
     }
@@ -769,21 +770,22 @@ async fn a_missing_permission_or_label_is_told_with_what_to_do() {
 fn a_check_reaches_the_services_that_can_answer_it() {
     let reach = |options: &str| {
         let source = connect("http://127.0.0.1:1", &[("x", options)]);
-        ["api", "jobs", "web"].map(|target| source.reach(&"x".parse().unwrap(), &target.parse().unwrap()))
+        ["api", "jobs", "web", "batch"]
+            .map(|target| source.reach(&"x".parse().unwrap(), &target.parse().unwrap()))
     };
     let value = |dimension: &str| {
         format!("value: {{namespace: Shop, metric: Depth, dimensions: {{D: '{dimension}'}}}}")
     };
     use Reach::{None, Sides, Whole};
-    assert_eq!(reach("preset: alb_errors"), [Sides, None, None]);
-    assert_eq!(reach("preset: ecs_cpu"), [Sides, None, None]);
-    assert_eq!(reach("preset: lambda_p95"), [None, Sides, None]);
-    assert_eq!(reach(&value("x")), [Whole, None, None]);
-    assert_eq!(reach(&value("{{service}}")), [Whole, Whole, Whole]);
-    assert_eq!(reach(&value("{{side}}")), [Sides, Sides, Sides]);
-    assert_eq!(reach(&value("{{label.target_group}}")), [Sides, None, None]);
-    assert_eq!(reach("alarm: 'shop-{{version}}'"), [Sides, Sides, Sides]);
-    assert_eq!(reach("alarm: shop"), [Whole, None, None]);
+    assert_eq!(reach("preset: alb_errors"), [Sides, None, None, None]);
+    assert_eq!(reach("preset: ecs_cpu"), [Sides, None, None, Sides]);
+    assert_eq!(reach("preset: lambda_p95"), [None, Sides, None, None]);
+    assert_eq!(reach(&value("x")), [Whole, None, None, None]);
+    assert_eq!(reach(&value("{{service}}")), [Whole; 4]);
+    assert_eq!(reach(&value("{{side}}")), [Sides; 4]);
+    assert_eq!(reach(&value("{{label.target_group}}")), [Sides, None, None, None]);
+    assert_eq!(reach("alarm: 'shop-{{version}}'"), [Sides; 4]);
+    assert_eq!(reach("alarm: shop"), [Whole, None, None, None]);
 }
 
 #[test]
