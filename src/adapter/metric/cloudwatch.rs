@@ -323,13 +323,13 @@ impl Metric for Source {
 
 /// Whether a target of this kind tells the label that `word` names. Of other kinds nothing is known.
 fn is_told_by(word: &str, kind: &str) -> bool {
-    const ECS: &[&str] = Family::Ecs.kinds();
-    const LAMBDA: &[&str] = Family::Lambda.kinds();
-    match word.strip_prefix("label.") {
-        Some("load_balancer" | "target_group" | "cluster") => ECS.contains(&kind),
-        Some("functions" | "alias" | "versions") => LAMBDA.contains(&kind),
-        _ => true,
-    }
+    let family = match word.strip_prefix("label.") {
+        Some("load_balancer" | "target_group") => Family::Alb,
+        Some("cluster") => Family::Ecs,
+        Some("functions" | "alias" | "versions") => Family::Lambda,
+        _ => return true,
+    };
+    family.kinds().contains(&kind)
 }
 
 /// When a question is asked.

@@ -210,7 +210,7 @@ impl CloudWatch {
             }
             let (status, inside) = match statuses.get(&id) {
                 Some(status) => (status.as_str(), inside.into_iter().take(1).collect()),
-                None if position > first + size => ("PartialData", inside),
+                None if position > (first + size).max(begin) => ("PartialData", inside),
                 None => ("Complete", inside),
             };
             told.push(map(vec![
@@ -274,10 +274,13 @@ impl CloudWatch {
             let kind = if composite { "CompositeAlarm" } else { "MetricAlarm" };
             // without types there are no composite alarms in the answer
             let asked = if types.is_empty() { !composite } else { types.iter().any(|t| t == kind) };
-            let fits = self.alarms.iter().filter(move |(name, alarm)| {
-                asked && alarm.composite == composite && (names.is_empty() || names.contains(name))
-            });
-            Value::Array(fits.map(|(name, alarm)| alarm.shown(name)).collect())
+            let mut shown = Vec::new();
+            for (name, alarm) in &self.alarms {
+                if asked && alarm.composite == composite && (names.is_empty() || names.contains(name)) {
+                    shown.push(alarm.shown(name));
+                }
+            }
+            Value::Array(shown)
         };
         let answer = vec![("MetricAlarms", wanted(false)), ("CompositeAlarms", wanted(true))];
         Ok((names.join(","), map(answer)))

@@ -112,10 +112,10 @@ async fn read_chunk(
             async move { request.send().await }
         })
         .await?;
-        for result in page.metric_data_results.unwrap_or_default() {
-            found.entry(result.id.clone().unwrap_or_default()).or_default().add(result);
-        }
         token = page.next_token.filter(|token| !token.is_empty());
+        for result in page.metric_data_results.unwrap_or_default() {
+            found.entry(result.id.clone().unwrap_or_default()).or_default().add(result, token.is_some());
+        }
         if token.is_none() {
             let each = keys.iter().enumerate();
             return Ok(each
@@ -144,10 +144,15 @@ struct Found {
 }
 
 impl Found {
-    fn add(&mut self, result: MetricDataResult) {
+    fn add(&mut self, result: MetricDataResult, more: bool) {
         self.several |= self.status.is_some() && self.label != result.label;
         self.label = result.label;
-        self.status = Some(result.status_code.unwrap_or(StatusCode::Complete));
+        self.status = Some(match result.status_code {
+            // the rest is on the pages that follow
+            Some(StatusCode::PartialData) if more => StatusCode::Complete,
+            Some(status) => status,
+            None => StatusCode::Complete,
+        });
         let values = result.values.unwrap_or_default();
         for (time, value) in result.timestamps.unwrap_or_default().iter().zip(values) {
             if value.is_finite() {

@@ -102,7 +102,8 @@ impl Family {
     /// The targets whose services it answers for.
     pub const fn kinds(self) -> &'static [&'static str] {
         match self {
-            Family::Alb | Family::Ecs => &["ecs_alb", "ecs_rolling"],
+            Family::Alb => &["ecs_alb"],
+            Family::Ecs => &["ecs_alb", "ecs_rolling"],
             Family::Lambda => &["lambda"],
         }
     }
