@@ -232,7 +232,7 @@ impl Work<'_> {
             retire,
             artifact: service.keys.image.as_ref().map(|image| self.with_env(image, service)),
             stages: service.keys.stages.as_ref().map(|own| own.0.clone()),
-            switch_at: service.keys.switch_at.unwrap_or(Share::ALL),
+            switch_at: service.keys.switch_at.map_or(Share::ALL, |at| at.0),
             drain: service.keys.drain.map_or(Duration::ZERO, |span| span.get()),
             url: service.keys.url.clone(),
             test_url: service.keys.test_url.clone(),

@@ -44,10 +44,10 @@ pub struct ServiceKeys {
     /// Reaches the candidate while it has no traffic.
     pub test_url: Option<String>,
     /// Stages of its own: the service is walked up by itself, in its place in the file.
-    #[schemars(with = "Option<OneOrMore>")]
+    #[schemars(with = "Option<OneOrMoreStages>")]
     pub stages: Option<OwnStages>,
     /// The stage in which a target that cannot be split goes over (100%); a rollback takes it back first.
-    pub switch_at: Option<Share>,
+    pub switch_at: Option<SwitchAt>,
     /// How long requests in flight get before the old side is taken down at `finish`.
     pub drain: Option<Span>,
     /// Must answer 200 before an instance counts as healthy: a path, or
@@ -59,24 +59,44 @@ pub struct ServiceKeys {
     pub version: Option<VersionSource>,
 }
 
+/// `100%`
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String", extend("pattern" = r"^\d{1,3}(\.\d{1,2})? ?%$"))]
+pub struct SwitchAt(pub Share);
+
+impl TryFrom<String> for SwitchAt {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let share: Share = match text.trim_end().ends_with('%') {
+            true => text.parse().map_err(|e| format!("{e}"))?,
+            false => return Err(format!("`{text}` is not a share: write a percentage, such as `100%`")),
+        };
+        match share {
+            Share::NONE => Err("at 0% nothing is ever switched".into()),
+            share => Ok(SwitchAt(share)),
+        }
+    }
+}
+
 /// One stage, or several in rising order that end at 100 %.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "OneOrMore")]
+#[serde(try_from = "OneOrMoreStages")]
 pub struct OwnStages(pub Stages);
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a stage such as `10% for 15m`, or a list of them")]
-enum OneOrMore {
+enum OneOrMoreStages {
     One(Stage),
     More(Vec<Stage>),
 }
 
-impl TryFrom<OneOrMore> for OwnStages {
+impl TryFrom<OneOrMoreStages> for OwnStages {
     type Error = String;
-    fn try_from(stages: OneOrMore) -> Result<Self, String> {
+    fn try_from(stages: OneOrMoreStages) -> Result<Self, String> {
         let stages = match stages {
-            OneOrMore::One(stage) => vec![stage],
-            OneOrMore::More(stages) => stages,
+            OneOrMoreStages::One(stage) => vec![stage],
+            OneOrMoreStages::More(stages) => stages,
         };
         Stages::new(stages).map(OwnStages)
     }

@@ -116,12 +116,7 @@ fn side(
     share: &str,
     instances: &[&str],
 ) -> (String, Option<String>, String, Vec<String>) {
-    (
-        name.into(),
-        version.map(Into::into),
-        share.into(),
-        instances.iter().map(ToString::to_string).collect(),
-    )
+    (name.into(), version.map(Into::into), share.into(), instances.iter().map(ToString::to_string).collect())
 }
 
 /// The runbook: 10 % for 10 minutes, then 100 %; then the old version goes out.
@@ -174,7 +169,8 @@ fn by_hand(url: &str, arguments: &[&str]) {
     let mut command = Command::new(moto::python().join("bin/python"));
     command.arg(script).arg(arguments[0]).arg(url).args(&arguments[1..]);
     let output = command.env_remove("AWS_PROFILE").output().unwrap();
-    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    let said =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     assert!(output.status.success(), "{arguments:?}: {said}");
 }
 
@@ -511,11 +507,20 @@ async fn preflight_finds_what_would_make_weights_impossible() {
     };
     let cases: [(fn(&mut Double), &str); 7] = [
         (|d| d.state().lambda.point("thumbs", "production", "$LATEST", &[]), "points to $LATEST"),
-        (|d| d.state().lambda.get("thumbs").latest.role = "arn:aws:iam::1:role/b".into(), "the execution role"),
-        (|d| d.state().lambda.get("thumbs").latest.dead_letters = Some("arn:q".into()), "the dead-letter target"),
+        (
+            |d| d.state().lambda.get("thumbs").latest.role = "arn:aws:iam::1:role/b".into(),
+            "the execution role",
+        ),
+        (
+            |d| d.state().lambda.get("thumbs").latest.dead_letters = Some("arn:q".into()),
+            "the dead-letter target",
+        ),
         (|d| d.state().lambda.get("thumbs").provisioned.push("production".into()), "provisioned concurrency"),
         (|d| d.state().lambda.get("thumbs").latest.image = true, "runs from an image"),
-        (|d| d.state().lambda.get("thumbs").aliases.clear(), "aws lambda create-alias --function-name thumbs"),
+        (
+            |d| d.state().lambda.get("thumbs").aliases.clear(),
+            "aws lambda create-alias --function-name thumbs",
+        ),
         (
             |d| {
                 let two = d.state().lambda.publish_by_hand("thumbs", "other");

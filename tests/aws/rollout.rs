@@ -123,7 +123,11 @@ fn cut_off_everywhere(after: bool) {
     println!("killed at {} calls", tried.len() + failures.len());
     if let Some((n, story)) = failures.first() {
         let all: Vec<usize> = failures.iter().map(|(n, _)| *n).collect();
-        panic!("{} of {} went wrong ({all:?}); at call {n}:\n{story}", failures.len(), tried.len() + failures.len());
+        panic!(
+            "{} of {} went wrong ({all:?}); at call {n}:\n{story}",
+            failures.len(),
+            tried.len() + failures.len()
+        );
     }
     assert!(tried.len() > 50, "only {} calls", tried.len());
 }
@@ -167,7 +171,10 @@ fn ten_services_are_rolled_back_with_batched_reads() {
     // looks: before, for the decision, the second one that must agree; and the read backs of the ten
     assert!(count("DescribeRules") <= 10, "{} looks at the rules", count("DescribeRules"));
     assert!(count("DescribeServices") <= 10, "{} looks at the services", count("DescribeServices"));
-    let listed = calls[before..].iter().filter(|call| call.operation.starts_with("List") && call.service != "s3").count();
+    let listed = calls[before..]
+        .iter()
+        .filter(|call| call.operation.starts_with("List") && call.service != "s3")
+        .count();
     assert_eq!(listed, 0);
 }
 

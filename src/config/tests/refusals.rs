@@ -72,6 +72,8 @@ fn wrong_services() {
         ),
         ("an option beside and inside", api(&format!("{haproxy}    socket: s\n"))),
         ("a key misspelt", api(&format!("{haproxy}    test_ulr: https://a.example\n"))),
+        ("a switch at no percentage", api(&format!("{haproxy}    switch_at: 100\n"))),
+        ("own stages that fall", api(&format!("{haproxy}    stages: [50%, 10%, 100%]\n"))),
         ("a planned key", api(&format!("{haproxy}    after: web\n"))),
         ("an address without a scheme", api(&format!("{haproxy}    url: api.example.com\n"))),
         ("an unknown word in a template", api(&format!("{haproxy}    image: \"r/api:{{{{relase}}}}\"\n"))),

@@ -215,3 +215,12 @@ fn the_files_of_the_documentation_load() {
         assert!(seen > 0, "{document} shows no file");
     }
 }
+
+#[test]
+fn a_service_may_have_stages_of_its_own_and_a_stage_to_switch_at() {
+    let text = "name: shop\nservices:\n  api:\n    haproxy: {socket: s, backend: api, sides: [a, b]}\n    switch_at: 50%\n    drain: 30s\n  web:\n    haproxy: {socket: s, backend: web, sides: [a, b]}\n    stages: 100% for 5m\n";
+    let config = good(text);
+    let [api, web] = config.sections.services.as_slice() else { panic!("two services") };
+    assert_eq!(api.keys.switch_at.map(|at| at.0.basis_points()), Some(5000));
+    assert_eq!(web.keys.stages.as_ref().map(|own| own.0.as_slice().len()), Some(1));
+}
