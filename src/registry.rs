@@ -26,6 +26,8 @@ pub const TARGETS: &[TargetKind] = &[
     TargetKind::of::<target::haproxy::Haproxy>(),
     #[cfg(feature = "aws")]
     TargetKind::of::<target::ecs_alb::EcsAlb>(),
+    #[cfg(feature = "aws")]
+    TargetKind::of::<target::ecs_rolling::EcsRolling>(),
 ];
 
 /// Databases.

@@ -8,12 +8,13 @@ pub mod server;
 
 mod cloudfront;
 mod cloudwatch;
-mod ecs;
-mod elb;
+pub mod ecs;
+pub mod elb;
 mod lambda;
 mod rds;
 mod s3;
 mod sts;
+pub mod worlds;
 
 pub use cloudfront::CloudFront;
 pub use cloudwatch::CloudWatch;

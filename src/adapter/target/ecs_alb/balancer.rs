@@ -44,11 +44,8 @@ pub struct Held {
 pub struct Balancer {
     aws: Arc<Aws>,
     rules: SharedBatch<String, Arc<Held>>,
-    listeners: Arc<Listeners>,
+    listeners: SharedBatch<String, Arc<Held>>,
 }
-
-/// The same type would be the same thing in what adapters share.
-struct Listeners(Batch<String, Arc<Held>>);
 
 impl Place {
     pub fn new(arn: &str) -> Result<Self, String> {
@@ -94,7 +91,7 @@ impl Balancer {
         Balancer {
             aws: Aws::shared(access, setting),
             rules: setting.shared.get(&format!("rules {way}"), || Batch::new(READ_MAX)),
-            listeners: setting.shared.get(&format!("listeners {way}"), || Listeners(Batch::new(READ_MAX))),
+            listeners: setting.shared.get(&format!("listeners {way}"), || Batch::new(READ_MAX)),
         }
     }
 
@@ -103,7 +100,7 @@ impl Balancer {
         let key = place.arn().to_string();
         let found = match place {
             Place::Rule(_) => self.rules.get(cx, key, |arns| self.rules(cx, arns)).await?,
-            Place::Listener(_) => self.listeners.0.get(cx, key, |arns| self.listeners(cx, arns)).await?,
+            Place::Listener(_) => self.listeners.get(cx, key, |arns| self.listeners(cx, arns)).await?,
         };
         found.ok_or_else(|| {
             Fault::permanent(
