@@ -28,6 +28,8 @@ pub const TARGETS: &[TargetKind] = &[
     #[cfg(feature = "aws")]
     TargetKind::of::<target::ecs_alb::EcsAlb>(),
     #[cfg(feature = "aws")]
+    TargetKind::of::<target::ecs_rolling::EcsRolling>(),
+    #[cfg(feature = "aws")]
     TargetKind::of::<target::s3_cloudfront::Site>(),
     #[cfg(feature = "aws")]
     TargetKind::of::<target::lambda::Lambda>(),

@@ -1,1 +1,142 @@
-//! Under construction.
+//! `docs/permissions.md`: the least policy per subcommand, from the calls that the commands really make.
+//!
+//! `TIDEGATE_WRITE_DOCS=1 scripts/test permissions` writes the page anew.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    path::Path,
+};
+
+use crate::{stage::Stage, worlds};
+
+/// A subcommand and the actions it needs.
+type Needs = BTreeMap<&'static str, BTreeSet<String>>;
+
+const PAGE: &str = "docs/permissions.md";
+
+/// What AWS asks for beyond the calls themselves: for which call, what, and why.
+const EXTRAS: [(&str, &str, &str); 6] = [
+    (
+        "ecs:RegisterTaskDefinition",
+        "iam:PassRole",
+        "on the task role and the execution role of the task definition",
+    ),
+    ("lambda:UpdateFunctionCode", "s3:GetObject", "on the code, where it comes from a bucket (`s3:`)"),
+    (
+        "lambda:UpdateFunctionCode",
+        "ecr:GetRepositoryPolicy",
+        "on the image's repository, where it comes from an image (with `ecr:SetRepositoryPolicy` and `ecr:BatchGetImage` the first time)",
+    ),
+    (
+        "rds:CreateDBSnapshot",
+        "kms:DescribeKey",
+        "on the key, where the storage is encrypted (with `kms:CreateGrant` for a restore)",
+    ),
+    ("rds:RestoreDBInstanceFromDBSnapshot", "kms:CreateGrant", "on the key, where the snapshot is encrypted"),
+    (
+        "s3:PutObject",
+        "kms:GenerateDataKey",
+        "on the bucket's key, where it is encrypted with one (with `kms:Decrypt` to read)",
+    ),
+];
+
+/// The action that IAM asks for a call; `None` where it asks for nothing.
+fn actions(service: &str, operation: &str) -> Vec<String> {
+    let plain = |prefix: &str| vec![format!("{prefix}:{operation}")];
+    match (service, operation) {
+        ("sts", "GetCallerIdentity") => Vec::new(),
+        ("s3", "HeadObject") => vec!["s3:GetObject".into()],
+        ("s3", "HeadBucket" | "ListObjectsV2") => vec!["s3:ListBucket".into()],
+        ("s3", "CopyObject") => vec!["s3:GetObject".into(), "s3:PutObject".into()],
+        ("monitoring", _) => plain("cloudwatch"),
+        (service, _) => plain(service),
+    }
+}
+
+/// Runs a command on its way through a whole release and notes what it asked AWS for.
+fn note(stage: &Stage, needs: &mut Needs, command: &'static str, arguments: &str) {
+    let before = stage.double.calls().len();
+    stage.expect(0, arguments);
+    let calls = stage.double.calls();
+    let asked = calls[before..].iter().flat_map(|call| actions(&call.service, &call.operation));
+    needs.entry(command).or_default().extend(asked);
+}
+
+fn needs() -> Needs {
+    let mut needs = Needs::new();
+    let stage = worlds::everything();
+    for (command, arguments) in worlds::WHOLE_RELEASE {
+        note(&stage, &mut needs, command, arguments);
+    }
+    needs
+}
+
+fn page(needs: &Needs) -> String {
+    let mut text = String::from(
+        "# Permissions on AWS\n\n\
+         What each subcommand asks AWS for, for a unit with every adapter there is (`ecs_alb`, `ecs_rolling`, `lambda`, \
+         `s3_cloudfront`, `rds`, `cloudwatch`, the `s3` journal). A unit needs the rows of the services it names. \
+         The table is written by a test from the calls it saw.\n\n",
+    );
+    let commands: Vec<&str> = needs.keys().copied().collect();
+    let all: BTreeSet<&String> = needs.values().flatten().collect();
+    let _ = writeln!(
+        text,
+        "| action | {} |",
+        commands.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(" | ")
+    );
+    let _ = writeln!(text, "|---|{}", "---|".repeat(commands.len()));
+    for action in &all {
+        let marks: Vec<&str> =
+            commands.iter().map(|command| if needs[command].contains(*action) { "x" } else { "" }).collect();
+        let _ = writeln!(text, "| `{action}` | {} |", marks.join(" | "));
+    }
+    text.push_str("\n`rollout` needs what `preflight`, `snapshot-db`, `deploy`, `shift-traffic`, `verify-metrics`, `rollback` and `finish` need. \
+                   Looking up who calls (`sts:GetCallerIdentity`) needs no permission.\n\n## Besides the calls themselves\n\n\
+                   | with | it takes | why |\n|---|---|---|\n");
+    for (call, extra, why) in
+        EXTRAS.iter().filter(|(call, ..)| all.iter().any(|action| action.as_str() == *call))
+    {
+        let _ = writeln!(text, "| `{call}` | `{extra}` | {why} |");
+    }
+    text.push_str("\n## A policy for a whole rollout\n\n\
+                   Put your own ARNs for `*` where the action knows resources; `Describe*`, `Get*` of CloudWatch and \
+                   `elasticloadbalancing:Describe*` take no resource.\n\n```json\n");
+    let rollout: Vec<String> = all.iter().map(|action| format!("        \"{action}\"")).collect();
+    let _ = write!(
+        text,
+        "{{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n    {{\n      \"Effect\": \"Allow\",\n      \"Action\": [\n{}\n      ],\n      \"Resource\": \"*\"\n    }}\n  ]\n}}\n```\n",
+        rollout.join(",\n")
+    );
+    text
+}
+
+#[test]
+fn the_page_says_what_the_commands_really_ask_for() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
+    let page = page(&needs());
+    if std::env::var_os("TIDEGATE_WRITE_DOCS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == page,
+        "{PAGE} is out of date: `TIDEGATE_WRITE_DOCS=1 scripts/test permissions` writes it\n{page}"
+    );
+}
+
+/// A permission that is not on the page is missed, and the command says which.
+#[test]
+fn a_command_that_lacks_a_permission_names_it() {
+    let stage = worlds::everything();
+    stage.double.state().denied.insert("elasticloadbalancing:DescribeRules".into());
+    let ran = stage.run("preflight --release v2");
+    assert_eq!(ran.code, 15, "{}{}", ran.out, ran.err);
+    assert!(
+        format!("{}{}", ran.out, ran.err).contains("elasticloadbalancing:DescribeRules"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+}

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -275,11 +275,6 @@ fn digest(parts: &[&str]) -> String {
         hash.update([0]);
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Where the file is, seen from its own place.
-pub fn path(base: &Path, file: Option<&PathBuf>) -> Option<PathBuf> {
-    file.map(|file| base.join(file))
 }
 
 /// The container that is released: the one that is named, the only one, the only essential one, or the one

@@ -16,6 +16,7 @@ mod preflight;
 mod weights;
 
 pub use config::Config;
+pub(super) use preflight::{Findings, governed};
 
 use async_trait::async_trait;
 use std::{
@@ -282,6 +283,9 @@ impl EcsAlb {
             }
         };
         let forward = Forward::of(&held.actions).map_err(|why| self.refusal("set the weights", why))?;
+        if groups.iter().all(|group| forward.weight(group).is_none()) {
+            return Err(self.refusal("set the weights", look::NEITHER));
+        }
         // a group without traffic need not be attached for that
         let wanted: Vec<_> = [0, 1]
             .into_iter()

@@ -8,12 +8,13 @@ pub mod server;
 
 mod cloudfront;
 pub mod cloudwatch;
-mod ecs;
-mod elb;
-mod lambda;
+pub mod ecs;
+pub mod elb;
+pub mod lambda;
 pub mod rds;
-mod s3;
+pub mod s3;
 mod sts;
+pub mod worlds;
 
 pub use cloudfront::{CloudFront, Distribution, Invalidation};
 pub use cloudwatch::CloudWatch;

@@ -44,11 +44,8 @@ pub struct Held {
 pub struct Balancer {
     aws: Arc<Aws>,
     rules: SharedBatch<String, Arc<Held>>,
-    listeners: Arc<Listeners>,
+    listeners: SharedBatch<String, Arc<Held>>,
 }
-
-/// The same type would be the same thing in what adapters share.
-struct Listeners(Batch<String, Arc<Held>>);
 
 impl Place {
     pub fn new(arn: &str) -> Result<Self, String> {
@@ -94,7 +91,7 @@ impl Balancer {
         Balancer {
             aws: Aws::shared(access, setting),
             rules: setting.shared.get(&format!("rules {way}"), || Batch::new(READ_MAX)),
-            listeners: setting.shared.get(&format!("listeners {way}"), || Listeners(Batch::new(READ_MAX))),
+            listeners: setting.shared.get(&format!("listeners {way}"), || Batch::new(READ_MAX)),
         }
     }
 
@@ -103,7 +100,7 @@ impl Balancer {
         let key = place.arn().to_string();
         let found = match place {
             Place::Rule(_) => self.rules.get(cx, key, |arns| self.rules(cx, arns)).await?,
-            Place::Listener(_) => self.listeners.0.get(cx, key, |arns| self.listeners(cx, arns)).await?,
+            Place::Listener(_) => self.listeners.get(cx, key, |arns| self.listeners(cx, arns)).await?,
         };
         found.ok_or_else(|| {
             Fault::permanent(
@@ -337,7 +334,7 @@ mod tests {
         ];
         let after = with_weights(&before, &[("blue", 90), ("green", 10)]);
         let oidc = after[0].authenticate_oidc_config().unwrap();
-        assert_eq!((oidc.client_id(), oidc.use_existing_client_secret()), ("id", Some(true)));
+        assert_eq!((oidc.client_id(), oidc.use_existing_client_secret()), (Some("id"), Some(true)));
         let forward = after[1].forward_config().unwrap();
         assert_eq!(forward.target_groups(), [tuple("blue", 90), tuple("other", 7), tuple("green", 10)]);
         assert_eq!(forward.target_group_stickiness_config(), Some(&sticky));

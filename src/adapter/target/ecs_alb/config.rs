@@ -17,6 +17,7 @@ use crate::{adapter::aws::Access, domain::names::SideName};
 /// Application Auto Scaling governs a service, its minimum brings back tasks that `finish` took away.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "EcsAlbConfig")]
 pub struct Config {
     /// The cluster's name or ARN.
     pub cluster: String,

@@ -38,6 +38,13 @@ impl EcsAlb {
         if let Err(why) = &look.forward {
             return Err(self.refusal(DEPLOY, why));
         }
+        if look.weight(1 - side).is_none() {
+            let why = format!(
+                "the group of {}, which is to serve meanwhile, is not attached",
+                self.sides[1 - side]
+            );
+            return Err(self.refusal(DEPLOY, why));
+        }
         let live = &look.services[1 - side];
         if live.desired_count == 0 {
             let why =

@@ -17,6 +17,9 @@ use crate::{
     port::{Context, Fault},
 };
 
+/// Why a rule is left alone.
+pub const NEITHER: &str = "it forwards to the group of neither side";
+
 /// The rule and the services, without what is behind them.
 pub struct Look {
     pub held: Arc<Held>,

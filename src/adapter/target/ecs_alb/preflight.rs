@@ -16,7 +16,7 @@ use std::time::Duration;
 pub async fn preflight(target: &EcsAlb, cx: &Context) -> Vec<Finding> {
     let mut findings = Findings { about: format!("ecs_alb {}", target.place.object()), list: Vec::new() };
     match target.look(cx).await {
-        Err(fault) => findings.add(Grade::Refuse, told(&fault)),
+        Err(fault) => findings.fault(&fault),
         Ok(look) => {
             rule(target, &look, &mut findings);
             for side in [0, 1] {
@@ -25,7 +25,7 @@ pub async fn preflight(target: &EcsAlb, cx: &Context) -> Vec<Finding> {
             groups(target, cx, &look, &mut findings).await;
             task_definition(target, cx, &look, &mut findings).await;
             if let Err(fault) = target.instances(cx, &look).await {
-                findings.add(Grade::Refuse, told(&fault));
+                findings.fault(&fault);
             }
         }
     }
@@ -45,6 +45,11 @@ pub struct Findings {
 impl Findings {
     pub fn add(&mut self, grade: Grade, message: impl Into<String>) {
         self.list.push(Finding::new(grade, self.about.clone(), message));
+    }
+
+    /// What cannot be read cannot be released.
+    pub fn fault(&mut self, fault: &Fault) {
+        self.add(Grade::Refuse, told(fault));
     }
 }
 
@@ -174,7 +179,7 @@ fn service(target: &EcsAlb, look: &Look, side: usize, findings: &mut Findings) {
 
 async fn groups(target: &EcsAlb, cx: &Context, look: &Look, findings: &mut Findings) {
     match target.balancer.groups(cx, &look.groups).await {
-        Err(fault) => findings.add(Grade::Refuse, told(&fault)),
+        Err(fault) => findings.fault(&fault),
         Ok(groups) => {
             for group in groups.iter().filter(|g| g.health_check_enabled() == Some(false)) {
                 let name = group.target_group_name().unwrap_or("?");
@@ -224,7 +229,7 @@ async fn task_definition(target: &EcsAlb, cx: &Context, look: &Look, findings: &
     }
     let running = look.services[live].task_definition().unwrap_or_default();
     match target.cluster.definition(cx, running).await {
-        Err(fault) => findings.add(Grade::Refuse, told(&fault)),
+        Err(fault) => findings.fault(&fault),
         Ok(described) => {
             if let Err(why) = described.with_image(target.choice(look, live), "image") {
                 findings.add(Grade::Warn, why);
