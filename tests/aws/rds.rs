@@ -391,23 +391,24 @@ async fn all_pages_are_listed_and_only_our_own_oldest_first() {
         let (db, cx) = (connect(of, &double.url), hours());
         let taken = db.snapshot(&cx, KEY, &Silent).await.unwrap();
         let template = of.kept(&double)[ID].clone();
-        let mut state = double.state();
-        let rds = &mut state.rds;
-        let kept = if of == Of::Instance { &mut rds.snapshots } else { &mut rds.cluster_snapshots };
-        for number in 0..250 {
-            let mut snapshot = template.clone();
-            snapshot.id = format!("s{number:03}");
-            snapshot.at = format!("2026-02-01T00:{:02}:{:02}Z", 59 - number / 60, 59 - number % 60);
-            match number % 5 {
-                0 => {}
-                1 => snapshot.tags.clear(),
-                2 => snapshot.of = "other".into(),
-                3 => snapshot.kind = "automated".into(),
-                _ => snapshot.status = "failed".into(),
+        {
+            let mut state = double.state();
+            let rds = &mut state.rds;
+            let kept = if of == Of::Instance { &mut rds.snapshots } else { &mut rds.cluster_snapshots };
+            for number in 0..250 {
+                let mut snapshot = template.clone();
+                snapshot.id = format!("s{number:03}");
+                snapshot.at = format!("2026-02-01T00:{:02}:{:02}Z", 59 - number / 60, 59 - number % 60);
+                match number % 5 {
+                    0 => {}
+                    1 => snapshot.tags.clear(),
+                    2 => snapshot.of = "other".into(),
+                    3 => snapshot.kind = "automated".into(),
+                    _ => snapshot.status = "failed".into(),
+                }
+                kept.insert(snapshot.id.clone(), snapshot);
             }
-            kept.insert(snapshot.id.clone(), snapshot);
         }
-        drop(state);
         let list = db.list(&cx).await.unwrap();
         assert_eq!(list.len(), 51);
         assert_eq!((&list[0], list[1].id.as_str(), list[50].id.as_str()), (&taken, "s245", "s000"));
