@@ -12,8 +12,9 @@ use crate::{
         adapter::{Adapter, DatabaseAdapter, Setting},
     },
 };
-use api::{Api, Created, Snapshot, Source, State};
+use api::{Api, Created, Source};
 use name::{Owner, identifier, snapshot_id, tag_value};
+use told::{Snapshot, State};
 use wait::Pauses;
 
 mod api;
@@ -21,6 +22,7 @@ mod name;
 mod preflight;
 mod restore;
 mod restore_cluster;
+mod told;
 mod wait;
 
 /// How often a snapshot that was begun may not be seen.

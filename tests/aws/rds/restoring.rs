@@ -86,10 +86,11 @@ async fn storage_is_asked_for_only_where_rds_lets_it_be() {
         ("io1", 2000, 0, [Some("2000"), None]),
     ] {
         let double = double();
-        let mut state = double.state();
-        let instance = state.rds.instances.get_mut("rastup-prod").unwrap();
-        (instance.storage_type, instance.iops, instance.throughput) = (kind.into(), iops, throughput);
-        drop(state);
+        {
+            let mut state = double.state();
+            let instance = state.rds.instances.get_mut("rastup-prod").unwrap();
+            (instance.storage_type, instance.iops, instance.throughput) = (kind.into(), iops, throughput);
+        }
         let (db, cx) = (connect(Of::Instance, &double.url), hours());
         let artifact = db.snapshot(&cx, KEY, &Silent).await.unwrap();
         db.restore(&cx, &artifact, "back", &Silent).await.unwrap();

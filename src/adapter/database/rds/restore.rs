@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use super::{
     Snapshots,
-    api::{Refused, Snapshot, Source, answered, tag_list, tags_of},
+    api::{Refused, Source, answered},
     name::{OURS, RESTORED, Tags, identifier},
+    told::{Snapshot, tag_list, tags_of},
     wait::Pauses,
 };
 use crate::{

@@ -8,9 +8,10 @@ use aws_sdk_rds::{
 
 use super::{
     Snapshots,
-    api::{Refused, Snapshot, answered, tag_list, tags_of},
+    api::{Refused, answered},
     name::identifier,
     restore::{OPERATION, WRITE_LIMIT, own_group, parameter_group, restored_tags, security_groups},
+    told::{Snapshot, tag_list, tags_of},
     wait::Pauses,
 };
 use crate::{
@@ -196,8 +197,8 @@ impl Snapshots {
         progress.waiting(&self.restoring(), &format!("asking for {name}"));
         let intent = Intent::write("rds", "CreateDBInstance", name);
         let tags = restored_tags(snapshot, like.tag_list.clone());
-        let cx = &cx.within(WRITE_LIMIT);
-        let answer = call(&self.api.aws, cx, &intent, |config: SdkConfig| {
+        let writing = &cx.within(WRITE_LIMIT);
+        let answer = call(&self.api.aws, writing, &intent, |config: SdkConfig| {
             let mut request = Client::new(&config)
                 .create_db_instance()
                 .db_instance_identifier(name)

@@ -1,4 +1,4 @@
-//! Waiting for RDS, by our own deadline: the SDK's waiters give up after half an hour (aws-cli #7578).
+//! Waiting for RDS, by our own deadline: the SDK's waiters give up after half an hour.
 
 use std::time::Duration;
 

@@ -54,10 +54,9 @@ impl Rds {
         };
         let (engine, version, status) = (engine.clone(), version.clone(), status.clone());
         if !member_of.is_empty() {
-            return Err(invalid(format!(
-                "The specified instance is a member of a cluster and a snapshot cannot be created directly. Please \
-                 use the CreateDBClusterSnapshot API instead."
-            )));
+            let message = "The specified instance is a member of a cluster and a snapshot cannot be created \
+                           directly. Please use the CreateDBClusterSnapshot API instead.";
+            return Err(invalid(message.into()));
         }
         if self.kept(cluster).contains_key(&id) {
             return Err((
