@@ -6,20 +6,21 @@
 //! checks and sides go out in one call, all alarms in another.
 
 mod alarm;
+mod config;
 mod data;
 mod memory;
 mod preset;
 mod query;
 mod wanted;
+mod way;
 
+pub use config::Config;
 pub use preset::Preset;
 pub use query::Query;
 
 use async_trait::async_trait;
 use futures_util::future::{BoxFuture, join, join_all};
 use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -42,14 +43,15 @@ use crate::{
         metric::Measured,
     },
 };
-use data::{Answers, Interval, Key};
-use memory::{Memory, ceil, floor};
+use config::{PERIOD, Question};
+use data::Answers;
+use memory::Memory;
 use preset::Family;
-use query::{Series, Stat, Use};
+use query::Series;
 use wanted::{Points, Term, Wanted};
+use way::Way;
 
 const OPERATION: &str = "read the metrics";
-const PERIOD: Span = Span::from_secs(60);
 /// AWS's services publish every minute, and a minute's number is complete a minute or two after it.
 const LAG: Span = Span::from_secs(120);
 /// A period without a number is asked for again for so long.
@@ -58,103 +60,6 @@ const LATE: i64 = 300;
 const RECORDED: i64 = 900;
 /// CloudWatch keeps periods of a minute for fifteen days.
 const KEPT: i64 = 14 * 86_400;
-const HOUR: i64 = 3600;
-
-/// Numbers from CloudWatch: a preset, or series of your own. Write one of `preset`, `bad` with `total`, `count`, `value`,
-/// `histogram` with `at`, or `alarm`.
-///
-/// A side is known by its dimensions: `{{side}}`, `{{version}}`, or what its target calls it, as in
-/// `{{label.target_group}}` and `{{label.load_balancer}}` (`ecs_alb`), `{{label.cluster}}` and `{{label.service}}`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    preset: Option<Preset>,
-    /// A series of bad events.
-    bad: Option<Query>,
-    /// A series of all events, the bad ones included. Where it has a number and `bad` has none, nothing was bad.
-    total: Option<Query>,
-    /// A series of bad events where all of them are not known, as in `more than 10 in 5m`; with `total` no number means
-    /// none of them, without it no number means that nothing is known.
-    count: Option<Query>,
-    /// A series of values; of several periods the mean.
-    value: Option<Query>,
-    /// A metric of which a percentile is wanted.
-    histogram: Option<Query>,
-    /// The percentile of `histogram`: `p95`.
-    at: Option<Stat>,
-    /// Name or ARN of an alarm: 1 while it rings, as in `above 0`. One that rang before the release opened and has not
-    /// stopped since counts as silent; without enough data it says nothing.
-    alarm: Option<String>,
-    /// What one number stands for (1m): whole minutes that divide an hour.
-    period: Option<Span>,
-    /// How long after its end a period's number is complete (2m).
-    lag: Option<Span>,
-    /// Who asks, and where (the same as the service's target).
-    aws: Option<Access>,
-}
-
-/// What a check asks.
-enum Question {
-    Preset(Preset),
-    Series(Wanted<Term>),
-    Alarm(String),
-}
-
-impl Config {
-    fn question(&self) -> Result<Question, String> {
-        let series = |name: &str, query: &Query, wanted: Use<'_>| {
-            query
-                .series(wanted)
-                .map(|series| vec![Term::of(series)])
-                .map_err(|why| format!("`{name}`: {why}"))
-        };
-        let events = |name: &str, query: &Query| series(name, query, Use::Events);
-        let chosen = (&self.preset, &self.bad, &self.count, &self.value, &self.histogram, &self.alarm);
-        match (chosen, &self.total, &self.at) {
-            ((Some(preset), None, None, None, None, None), None, None) => Ok(Question::Preset(preset.clone())),
-            ((None, Some(bad), None, None, None, None), Some(total), None) => Ok(Question::Series(Wanted::Ratio {
-                bad: events("bad", bad)?,
-                total: events("total", total)?,
-            })),
-            ((None, None, Some(count), None, None, None), total, None) => Ok(Question::Series(Wanted::Events {
-                bad: events("count", count)?,
-                total: total.as_ref().map_or(Ok(Vec::new()), |total| events("total", total))?,
-            })),
-            ((None, None, None, Some(value), None, None), None, None) => {
-                Ok(Question::Series(Wanted::Value(series("value", value, Use::Value)?)))
-            }
-            ((None, None, None, None, Some(histogram), None), None, Some(at)) if at.is_percentile() => {
-                Ok(Question::Series(Wanted::Value(series("histogram", histogram, Use::At(at))?)))
-            }
-            ((None, None, None, None, Some(_), None), None, _) => {
-                Err("`histogram` needs a percentile, such as `at: p95`".into())
-            }
-            ((None, None, None, None, None, Some(alarm)), None, None) => {
-                words_of(alarm)?;
-                match alarm.trim() {
-                    "" => Err("`alarm` names no alarm".into()),
-                    alarm => Ok(Question::Alarm(alarm.to_string())),
-                }
-            }
-            ((None, Some(_), None, None, None, None), None, _) => {
-                Err("`bad` needs `total`: what it is a part of; or write `count`".into())
-            }
-            ((None, None, None, None, None, None), Some(_), _) => {
-                Err("`total` needs `bad`: the part that is counted".into())
-            }
-            _ => Err("write one of `preset`, `bad` with `total`, `count`, `value`, `histogram` with `at`, or `alarm`".into()),
-        }
-    }
-
-    /// In seconds.
-    fn period(&self) -> Result<i64, String> {
-        let period = self.period.unwrap_or(PERIOD).get();
-        match i64::try_from(period.as_millis()) {
-            Ok(ms) if ms >= 60_000 && ms % 60_000 == 0 && HOUR * 1000 % ms == 0 => Ok(ms / 1000),
-            _ => Err("`period` must be whole minutes that divide an hour: 1m, 5m, 10m, …, 1h".into()),
-        }
-    }
-}
 
 pub struct CloudWatch;
 
@@ -431,62 +336,6 @@ fn of_target(service: &ServiceSetting) -> Result<Access, String> {
     }
 }
 
-/// What is asked with one identity in one region.
-struct Way {
-    aws: Arc<Aws>,
-    keys: BTreeSet<Key>,
-    names: BTreeSet<String>,
-    interval: Option<Interval>,
-}
-
-impl Way {
-    fn of<'a>(plans: impl Iterator<Item = &'a Plan<'a>>) -> BTreeMap<String, Way> {
-        let mut ways: BTreeMap<String, Way> = BTreeMap::new();
-        for plan in plans {
-            let (name, aws) = &plan.aws;
-            let way = ways.entry(name.clone()).or_insert_with(|| Way {
-                aws: aws.clone(),
-                keys: BTreeSet::new(),
-                names: BTreeSet::new(),
-                interval: None,
-            });
-            match &plan.part {
-                Part::Alarm { name, .. } => {
-                    way.names.insert(name.clone());
-                }
-                Part::Series { wanted, periods } => {
-                    let (Some(first), Some(last)) = (periods.first(), periods.last()) else { continue };
-                    let (from, to) = (*first, last + plan.check.period);
-                    let known = way.interval.unwrap_or(Interval { from, to });
-                    way.interval = Some(Interval { from: known.from.min(from), to: known.to.max(to) });
-                    for term in wanted.parts() {
-                        way.keys.extend(term.all().map(|series| (series.clone(), plan.check.period)));
-                    }
-                }
-            }
-        }
-        ways
-    }
-
-    async fn series(&self, cx: &Context) -> Answers {
-        let Some(interval) = self.interval else { return Answers::new() };
-        let mixed = self.keys.iter().any(|(_, period)| Some(period) != self.keys.first().map(|(_, p)| p));
-        // periods begin where the interval does: where they differ, at an hour, which all of them divide
-        let interval = match mixed {
-            true => Interval { from: floor(interval.from, HOUR), to: ceil(interval.to, HOUR) },
-            false => interval,
-        };
-        data::read(&self.aws, cx, &self.keys, interval).await
-    }
-
-    async fn alarms(&self, cx: &Context) -> alarm::Alarms {
-        match self.names.is_empty() {
-            true => Ok(BTreeMap::new()),
-            false => alarm::read(&self.aws, cx, &self.names).await,
-        }
-    }
-}
-
 impl Plan<'_> {
     fn answer(
         &self,
@@ -516,11 +365,5 @@ impl Plan<'_> {
         let forget = last.min(&moment.now) - LATE;
         memory.of(ask, moment.begin).answered(periods, missing, self.check.period, forget);
         Ok(sample)
-    }
-}
-
-impl Term {
-    fn all(&self) -> impl Iterator<Item = &Series> {
-        [Some(&self.series), self.alone.as_ref()].into_iter().flatten()
     }
 }

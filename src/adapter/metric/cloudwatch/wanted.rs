@@ -31,6 +31,11 @@ impl Term {
     pub fn of(series: Series) -> Self {
         Term { series, alone: None }
     }
+
+    /// Every series it may need.
+    pub fn all(&self) -> impl Iterator<Item = &Series> {
+        [Some(&self.series), self.alone.as_ref()].into_iter().flatten()
+    }
 }
 
 impl<T> Wanted<T> {
