@@ -9,6 +9,10 @@ mod double;
 mod journal_suite;
 mod moto;
 mod proxy;
+#[cfg(feature = "demo")]
+#[path = "../cli/stage.rs"]
+#[allow(dead_code, reason = "shared with other suites")]
+mod stage;
 mod wire;
 
 mod calls;
@@ -23,3 +27,7 @@ mod rds;
 mod rollout;
 mod s3_cloudfront;
 mod s3_journal;
+#[cfg(feature = "demo")]
+mod s3_journal_release;
+#[cfg(feature = "demo")]
+mod ways_in;
