@@ -9,6 +9,10 @@ mod double;
 mod journal_suite;
 mod moto;
 mod proxy;
+#[cfg(feature = "demo")]
+#[path = "../cli/stage.rs"]
+#[allow(dead_code, reason = "shared with other suites")]
+mod stage;
 mod wire;
 
 mod calls;
@@ -25,3 +29,7 @@ mod s3_cloudfront;
 mod s3_journal;
 mod stage;
 mod worlds;
+#[cfg(feature = "demo")]
+mod s3_journal_release;
+#[cfg(feature = "demo")]
+mod ways_in;

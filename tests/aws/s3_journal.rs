@@ -215,30 +215,45 @@ async fn a_store_that_ignores_the_precondition_is_refused_at_the_first_record() 
 async fn a_long_journal_is_read_from_its_end_in_few_calls() {
     let double = Double::start();
     let bucket = Bucket::make(&double.url, "tidegate").await;
-    let mut worst = 0;
-    for upto in [1, 1000, 1001, 2001, 3500, 9000] {
-        {
-            let mut state = double.state();
-            for seq in 1..=upto {
-                let key = bucket.key(&format!("{seq:06}.json"));
-                if state.s3.object(BUCKET, &key).is_none() {
-                    state.s3.put(BUCKET, &key, serde_json::to_vec(&record(seq, "n")).unwrap());
-                }
-            }
-        }
+    let mut written = 0;
+    for (upto, calls) in [(1, 2), (1000, 2), (1001, 4), (2001, 3), (3500, 6), (9000, 6)] {
+        extend(&double, &bucket, written, upto);
+        written = upto;
         let proxy = Proxy::start(&double.url);
         let journal = bucket.at(&proxy.url, "production");
-        let head = journal.head(&double::within(60)).await.unwrap().unwrap();
-        assert_eq!(head.seq, upto);
-        worst = worst.max(proxy.calls().len());
+        assert_eq!(journal.head(&double::within(60)).await.unwrap().unwrap().seq, upto);
+        assert_eq!(proxy.calls().len(), calls, "{upto} records");
         proxy.forget();
-        journal.load(&double::within(60), upto.saturating_sub(2)).await.unwrap();
+        assert!(!journal.load(&double::within(60), upto.saturating_sub(2)).await.unwrap().is_empty());
         assert!(proxy.calls().len() <= 3);
     }
-    assert!(worst <= 10, "{worst} calls");
-    // and all of more than one page
+}
+
+#[tokio::test]
+async fn lists_that_come_in_small_pieces_are_put_together() {
+    let double = Double::start();
+    let bucket = Bucket::make(&double.url, "tidegate").await;
+    extend(&double, &bucket, 0, 60);
+    double.state().s3.page = Some(7);
     let journal = bucket.open("production");
-    assert_eq!(journal.load(&double::within(60), 7_900).await.unwrap().len(), 1101);
+    assert_eq!(journal.head(&double::within(60)).await.unwrap().unwrap().seq, 60);
+    for from in [1, 54, 60] {
+        let records = journal.load(&double::within(60), from).await.unwrap();
+        assert_eq!(records.iter().map(|r| r.seq).collect::<Vec<_>>(), (from..=60).collect::<Vec<_>>());
+    }
+    bucket.remove("000030.json").await;
+    let fault = bucket.open("production").load(&double::within(60), 1).await.unwrap_err();
+    assert!(fault.to_string().contains("record 30 is missing"), "{fault}");
+}
+
+/// Records after `from` up to `to`, as if they had been appended.
+fn extend(double: &Double, bucket: &Bucket, from: u64, to: u64) {
+    let text = serde_json::to_string(&record(0, "n")).unwrap();
+    let mut state = double.state();
+    for seq in from + 1..=to {
+        let text = text.replace("\"seq\":0", &format!("\"seq\":{seq}"));
+        state.s3.put(BUCKET, &bucket.key(&format!("{seq:06}.json")), text);
+    }
 }
 
 #[tokio::test]

@@ -112,6 +112,11 @@ impl Stage {
 
     /// The same in another CI run.
     pub async fn run_as(&self, run: &str, arguments: &str) -> Ran {
+        self.run_with(run, arguments, &[]).await
+    }
+
+    /// The same with more in the environment.
+    pub async fn run_with(&self, run: &str, arguments: &str, variables: &[(String, String)]) -> Ran {
         let arguments: Vec<&str> = arguments.split_whitespace().collect();
         let output: Output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
             .args(arguments)
@@ -123,6 +128,7 @@ impl Stage {
             // As a CI hands over an input that was not given.
             .env("TIDEGATE_HOTFIX", "")
             .env("TIDEGATE_SERVICE", "")
+            .envs(variables.iter().cloned())
             .output()
             .await
             .unwrap();

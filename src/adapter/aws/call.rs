@@ -87,7 +87,7 @@ where
             }
             Ok(Err(error)) => judge(intent, &error),
             Err(late) => {
-                let detail = format!("no answer within {} s", late.0.as_secs());
+                let detail = format!("no answer within {:.1} s", late.0.as_secs_f64());
                 (Meaning::Unknown, intent.fault(Treat::OutcomeUnknown, detail))
             }
         };

@@ -28,6 +28,8 @@ pub use sts::{Sts, USER};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::{Read, Write},
+    net::TcpStream,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -37,7 +39,7 @@ use tidegate::{
     port::{Clock, Context, adapter::Setting, clock::SystemClock},
 };
 
-use crate::wire::Listener;
+use crate::wire::{Connection, Listener};
 
 /// Where everything is.
 pub const REGION: &str = "eu-west-1";
@@ -89,8 +91,20 @@ impl Double {
     pub fn start() -> Double {
         let shared = Arc::new(Shared::default());
         let serving = shared.clone();
-        let listener = Listener::start(move |stream| server::serve(stream, &serving));
+        let listener = Listener::start(move |stream| {
+            // a client that goes away is not the double's trouble
+            let _ = server::answer_all(&mut Connection::new(stream), &serving);
+        });
         Double { url: listener.url(), shared, _listener: listener }
+    }
+
+    /// The same double at one more address, whose connections `accept` dresses: with TLS.
+    pub fn over<S: Read + Write>(&self, accept: impl Fn(TcpStream) -> S + Send + Sync + 'static) -> Listener {
+        let serving = self.shared.clone();
+        Listener::start(move |stream| {
+            // a client that goes away is not the double's trouble
+            let _ = server::answer_all(&mut Connection::new(accept(stream)), &serving);
+        })
     }
 
     /// Requests wait while this is held.

@@ -23,6 +23,8 @@ pub struct S3 {
     pub busy: usize,
     /// Like stores that speak S3's protocol and know nothing of conditional writes.
     pub ignores_preconditions: bool,
+    /// The most that one list tells, where that is less than was asked for: S3 may do so.
+    pub page: Option<usize>,
     /// Every key that was deleted, as `bucket/key`.
     pub deleted: Vec<String>,
 }
@@ -285,6 +287,7 @@ impl S3 {
                 .map_err(|_| refused(400, "InvalidArgument", "Argument maxKeys must be an integer"))?
                 .min(1000),
         };
+        let most = most.min(self.page.unwrap_or(most));
         let after = match parameter("continuation-token") {
             "" => parameter("start-after").to_string(),
             token => token

@@ -1,7 +1,7 @@
 //! Requests and answers of AWS's wire protocols, and the words that name an operation.
 
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, net::TcpStream, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Shared, names};
 use crate::wire::{self, Connection, Message};
@@ -281,12 +281,7 @@ pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-pub(super) fn serve(stream: TcpStream, shared: &Arc<Shared>) {
-    let mut connection = Connection::new(stream);
-    // a client that goes away is not the double's trouble
-    let _ = answer_all(&mut connection, shared);
-}
-
+/// Answers one request after the other until the client goes away.
 pub(super) fn answer_all<S: std::io::Read + std::io::Write>(
     connection: &mut Connection<S>,
     shared: &Arc<Shared>,
