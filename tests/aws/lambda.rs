@@ -1,6 +1,6 @@
 //! Aliases of Lambda functions: the states a release goes through, and every trouble on the way.
 
-use std::{collections::BTreeMap, path::Path, process::Command};
+use std::{collections::BTreeMap, path::Path, process::Command, sync::Arc, time::Duration};
 use tidegate::{
     adapter::target::lambda::{Config, Lambda},
     document::{de::from_node, node::parse},
@@ -9,7 +9,7 @@ use tidegate::{
         observed::{Health, Observed},
         share::Share,
     },
-    port::{Change, Context, Fault, Grade, Target, Treat, adapter::TargetAdapter},
+    port::{Change, Clock, Context, Fault, Grade, Target, Treat, adapter::TargetAdapter, clock::SystemClock},
 };
 
 use crate::{
@@ -23,7 +23,7 @@ struct World {
     target: Box<dyn Target>,
     folder: tempfile::TempDir,
     /// A fresh one for every call, as the engine does it.
-    context: fn() -> Context,
+    context: Box<dyn Fn() -> Context>,
 }
 
 fn connect(url: &str, options: &str, folder: &Path) -> Box<dyn Target> {
@@ -32,10 +32,16 @@ fn connect(url: &str, options: &str, folder: &Path) -> Box<dyn Target> {
     Lambda::connect(config, &double::setting(folder)).unwrap()
 }
 
+/// A process has one clock, and the pace of its calls is reckoned on it.
+fn on_one_clock(seconds: u64) -> Box<dyn Fn() -> Context> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    Box::new(move || Context::new(clock.clone(), Duration::from_secs(seconds)))
+}
+
 impl World {
     fn new(url: &str, options: &str) -> World {
         let folder = tempfile::tempdir().unwrap();
-        World { target: connect(url, options, folder.path()), folder, context: || double::within(30) }
+        World { target: connect(url, options, folder.path()), folder, context: on_one_clock(30) }
     }
 
     /// The build writes a package.
@@ -442,7 +448,7 @@ async fn every_write_comes_through_every_trouble_once() {
             world.built("a.zip", "v2");
             let what = format!("{operation} and {trouble:?}");
             proxy.plan(When::first("lambda", operation), trouble);
-            world.context = || double::hurried(25);
+            world.context = Box::new(|| double::hurried(25));
             until_done(&world, &what, async || {
                 let side = SideName::new("green").unwrap();
                 let change = Change::Deploy { side, release: "v2".parse().unwrap(), artifact: None };
