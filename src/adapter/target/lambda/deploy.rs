@@ -62,6 +62,7 @@ impl Lambda {
         release: &str,
         image: Option<&str>,
     ) -> Result<(), Fault> {
+        self.forget();
         let look = self.look(cx).await?;
         let busy: Vec<&String> = (0..self.functions.len())
             .filter(|function| {

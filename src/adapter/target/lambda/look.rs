@@ -156,6 +156,11 @@ impl Lambda {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(look);
     }
 
+    /// A write comes, or came, that does not start from what was seen last.
+    pub(super) fn forget(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// What was seen last, for one write; a new look where nothing was, or where a write was based on it.
     pub(super) async fn seen(&self, cx: &Context) -> Result<Look, Fault> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
