@@ -334,7 +334,7 @@ mod tests {
         ];
         let after = with_weights(&before, &[("blue", 90), ("green", 10)]);
         let oidc = after[0].authenticate_oidc_config().unwrap();
-        assert_eq!((oidc.client_id(), oidc.use_existing_client_secret()), ("id", Some(true)));
+        assert_eq!((oidc.client_id(), oidc.use_existing_client_secret()), (Some("id"), Some(true)));
         let forward = after[1].forward_config().unwrap();
         assert_eq!(forward.target_groups(), [tuple("blue", 90), tuple("other", 7), tuple("green", 10)]);
         assert_eq!(forward.target_group_stickiness_config(), Some(&sticky));
