@@ -239,6 +239,9 @@ impl EcsAlb {
             let own = asked.get(&side);
             match rollout(cx, service, own) {
                 Rollout::Done => {}
+                // all tasks are of one deployment, and the load balancer says that they are well
+                Rollout::Going(_)
+                    if own.is_none() && service.deployments().len() == 1 && well(&instances[side]) => {}
                 Rollout::Going(what) => busy = busy.or(Some(format!("{}: {what}", self.sides[side]))),
                 // an old failure of a side that nobody asked for, or that is at rest, is no news
                 Rollout::Failed(_) if own.is_none() && (!asked.is_empty() || service.desired_count == 0) => {}
@@ -303,6 +306,10 @@ impl EcsAlb {
         self.memory().held = None;
         self.balancer.replace(cx, &self.place, with_weights(&held.actions, weights)).await
     }
+}
+
+fn well(instances: &[Instance]) -> bool {
+    instances.iter().all(|instance| instance.health == Health::Up)
 }
 
 fn sick(instance: &Instance) -> Option<String> {
