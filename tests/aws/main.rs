@@ -23,13 +23,13 @@ mod ecs_rolling;
 mod examples;
 mod lambda;
 mod permissions;
+mod production;
 mod rds;
 mod rollout;
 mod s3_cloudfront;
 mod s3_journal;
-mod stage;
-mod worlds;
 #[cfg(feature = "demo")]
 mod s3_journal_release;
 #[cfg(feature = "demo")]
 mod ways_in;
+mod worlds;

@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use crate::{stage::Stage, worlds};
+use crate::{production::Production, worlds};
 
 /// A subcommand and the actions it needs.
 type Needs = BTreeMap<&'static str, BTreeSet<String>>;
@@ -55,7 +55,7 @@ fn actions(service: &str, operation: &str) -> Vec<String> {
 }
 
 /// Runs a command on its way through a whole release and notes what it asked AWS for.
-fn note(stage: &Stage, needs: &mut Needs, command: &'static str, arguments: &str) {
+fn note(stage: &Production, needs: &mut Needs, command: &'static str, arguments: &str) {
     let before = stage.double.calls().len();
     stage.expect(0, arguments);
     let calls = stage.double.calls();

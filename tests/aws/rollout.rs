@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::{
+    production::Production,
     proxy::{Trouble, When},
-    stage::Stage,
     worlds,
 };
 
@@ -29,7 +29,7 @@ struct Standing {
     snapshots: usize,
 }
 
-fn standing(stage: &Stage) -> Standing {
+fn standing(stage: &Production) -> Standing {
     let state = stage.double.state();
     let rule = state.elb.rules.keys().next().unwrap().clone();
     let index = state.s3.object("shop-web", "index.html").unwrap();

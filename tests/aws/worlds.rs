@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::{
     double::{Double, rds::Instance, worlds as parts},
-    stage::Stage,
+    production::Production,
 };
 
 /// Services by ECS, Lambda and S3, a database, CloudWatch and the journal in a bucket. Stages are short, and
@@ -41,27 +41,27 @@ pub const WHOLE_RELEASE: [(&str, &str); 10] = [
     ("finish", "finish --release v3"),
 ];
 
-pub fn everything() -> Stage {
-    filled(Stage::new(CONFIG))
+pub fn everything() -> Production {
+    filled(Production::new(CONFIG))
 }
 
 /// The same with short deadlines, for runs that have to wait out the lease of one that was killed.
-pub fn brisk() -> Stage {
+pub fn brisk() -> Production {
     let config = CONFIG.replace("{bucket: shop-releases}", "{bucket: shop-releases, lease: 9s}");
-    filled(Stage::new(&config)).with("TIDEGATE_CALL_SECONDS", "3")
+    filled(Production::new(&config)).with("TIDEGATE_CALL_SECONDS", "3")
 }
 
 /// One service behind a load balancer and the journal in a bucket.
-pub fn balanced() -> Stage {
+pub fn balanced() -> Production {
     behind(&["api"])
 }
 
 /// Ten services, each behind a rule of its own.
-pub fn ten() -> Stage {
+pub fn ten() -> Production {
     behind(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"])
 }
 
-fn behind(names: &[&str]) -> Stage {
+fn behind(names: &[&str]) -> Production {
     let double = Double::start();
     double.state().s3.bucket("shop-releases");
     let mut config = String::from("name: shop\njournal: {s3: {bucket: shop-releases}}\nservices:\n");
@@ -73,10 +73,10 @@ fn behind(names: &[&str]) -> Stage {
         );
     }
     config.push_str("stages: [10% for 1s, 50% for 1s, 100% for 1s]\nchecks: {healthy: {target: instances, fail: below 50%}}\n");
-    Stage::before(double, &config)
+    Production::before(double, &config)
 }
 
-fn filled(stage: Stage) -> Stage {
+fn filled(stage: Production) -> Production {
     let (rule, ..) = parts::service(&stage.double, "api");
     {
         let mut state = stage.double.state();

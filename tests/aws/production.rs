@@ -14,7 +14,7 @@ use crate::{
     proxy::{Proxy, Trouble, When},
 };
 
-pub struct Stage {
+pub struct Production {
     pub double: Double,
     pub proxy: Proxy,
     folder: TempDir,
@@ -29,23 +29,23 @@ pub struct Ran {
     pub err: String,
 }
 
-impl Stage {
+impl Production {
     /// An empty AWS, and this `tidegate.yml`.
-    pub fn new(config: &str) -> Stage {
-        Stage::before(Double::start(), config)
+    pub fn new(config: &str) -> Production {
+        Production::before(Double::start(), config)
     }
 
     /// This AWS, and this `tidegate.yml`.
-    pub fn before(double: Double, config: &str) -> Stage {
+    pub fn before(double: Double, config: &str) -> Production {
         let proxy = Proxy::start(&double.url);
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("tidegate.yml"), config).unwrap();
-        Stage { double, proxy, folder, extra: Vec::new() }
+        Production { double, proxy, folder, extra: Vec::new() }
     }
 
     /// One more environment variable for all commands.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<String>) -> Stage {
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Production {
         self.extra.push((name.into(), value.into()));
         self
     }
