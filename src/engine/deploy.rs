@@ -147,7 +147,7 @@ impl Engine<'_> {
             Err(why) => return Ok(Err(why)),
         };
         self.acting();
-        let started = if service.target.caps().deploys {
+        let started = if service.target.caps().deploys && service.deploy.is_none() {
             let earlier = self.sending(&service.name);
             let cx = self.within(self.healthy_within(service));
             let change = Change::Deploy { side: side.clone(), release: release.name().clone(), artifact };

@@ -15,12 +15,28 @@ type Needs = BTreeMap<&'static str, BTreeSet<String>>;
 
 const PAGE: &str = "docs/permissions.md";
 
-/// What AWS asks for beyond the calls themselves: for which call, what, and why.
-const EXTRAS: [(&str, &str, &str); 6] = [
+/// What the release of the test had no need of: for which call, what, and when.
+const EXTRAS: [(&str, &str, &str); 14] = [
     (
         "ecs:RegisterTaskDefinition",
         "iam:PassRole",
         "on the task role and the execution role of the task definition",
+    ),
+    (
+        "ecs:UpdateService",
+        "ecs:ListTasks",
+        "and `ecs:DescribeTasks`: why the tasks of a failed deploy stopped",
+    ),
+    ("ecs:TagResource", "ecs:UntagResource", "`ecs_rolling`: at `finish`"),
+    (
+        "elasticloadbalancing:DescribeRules",
+        "elasticloadbalancing:DescribeListeners",
+        "where a listener's default action splits the traffic",
+    ),
+    (
+        "elasticloadbalancing:ModifyRule",
+        "elasticloadbalancing:ModifyListener",
+        "where a listener's default action splits the traffic",
     ),
     ("lambda:UpdateFunctionCode", "s3:GetObject", "on the code, where it comes from a bucket (`s3:`)"),
     (
@@ -30,10 +46,26 @@ const EXTRAS: [(&str, &str, &str); 6] = [
     ),
     (
         "rds:CreateDBSnapshot",
-        "kms:DescribeKey",
-        "on the key, where the storage is encrypted (with `kms:CreateGrant` for a restore)",
+        "rds:AddTagsToResource",
+        "always: the tags are sent with the snapshot, and with a restore",
     ),
-    ("rds:RestoreDBInstanceFromDBSnapshot", "kms:CreateGrant", "on the key, where the snapshot is encrypted"),
+    ("rds:CreateDBSnapshot", "rds:DescribeEvents", "why a snapshot failed; not needed otherwise"),
+    (
+        "rds:CreateDBSnapshot",
+        "kms:DescribeKey",
+        "on the key, where the storage is encrypted with one of your own",
+    ),
+    (
+        "rds:RestoreDBInstanceFromDBSnapshot",
+        "kms:CreateGrant",
+        "on the key, where the snapshot is encrypted with one of your own",
+    ),
+    ("rds:RestoreDBInstanceFromDBSnapshot", "rds:CreateDBInstance", "clusters: their instances"),
+    (
+        "s3:PutObject",
+        "s3:DeleteObject",
+        "`s3_cloudfront`: a page that the new release lacks; the journal never deletes",
+    ),
     (
         "s3:PutObject",
         "kms:GenerateDataKey",
@@ -69,6 +101,10 @@ fn needs() -> Needs {
     for (command, arguments) in worlds::WHOLE_RELEASE {
         note(&stage, &mut needs, command, arguments);
     }
+    // A bake of seconds has no whole period to ask for; what the opening asked, the watch asks too.
+    let metrics: Vec<String> =
+        needs.values().flatten().filter(|action| action.starts_with("cloudwatch:")).cloned().collect();
+    needs.entry("verify-metrics").or_default().extend(metrics);
     needs
 }
 
@@ -92,18 +128,27 @@ fn page(needs: &Needs) -> String {
             commands.iter().map(|command| if needs[command].contains(*action) { "x" } else { "" }).collect();
         let _ = writeln!(text, "| `{action}` | {} |", marks.join(" | "));
     }
-    text.push_str("\n`rollout` needs what `preflight`, `snapshot-db`, `deploy`, `shift-traffic`, `verify-metrics`, `rollback` and `finish` need. \
-                   Looking up who calls (`sts:GetCallerIdentity`) needs no permission.\n\n## Besides the calls themselves\n\n\
-                   | with | it takes | why |\n|---|---|---|\n");
+    text.push_str(
+        "\n`rollout` needs all of it but for `restore-db`. Looking up who calls (`sts:GetCallerIdentity`) needs no \
+         permission. Clusters and DocumentDB have the same actions with `DBCluster` in their names.\n\n\
+         ## Besides\n\nWhat the release behind this table had no need of, or AWS asks for with a call.\n\n\
+         | with | it takes | when |\n|---|---|---|\n",
+    );
     for (call, extra, why) in
         EXTRAS.iter().filter(|(call, ..)| all.iter().any(|action| action.as_str() == *call))
     {
         let _ = writeln!(text, "| `{call}` | `{extra}` | {why} |");
     }
-    text.push_str("\n## A policy for a whole rollout\n\n\
-                   Put your own ARNs for `*` where the action knows resources; `Describe*`, `Get*` of CloudWatch and \
-                   `elasticloadbalancing:Describe*` take no resource.\n\n```json\n");
-    let rollout: Vec<String> = all.iter().map(|action| format!("        \"{action}\"")).collect();
+    text.push_str(
+        "\n## A policy for a whole rollout\n\nPut your own ARNs in the place of `*` where the action knows resources. \
+         Add what you need of the table above.\n\n```json\n",
+    );
+    let rollout: BTreeSet<&String> = needs
+        .iter()
+        .filter(|(command, _)| **command != "restore-db")
+        .flat_map(|(_, actions)| actions)
+        .collect();
+    let rollout: Vec<String> = rollout.iter().map(|action| format!("        \"{action}\"")).collect();
     let _ = write!(
         text,
         "{{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n    {{\n      \"Effect\": \"Allow\",\n      \"Action\": [\n{}\n      ],\n      \"Resource\": \"*\"\n    }}\n  ]\n}}\n```\n",

@@ -145,10 +145,12 @@ fn killed_after_the_effect_of_any_call_it_goes_on_and_ends_right() {
 /// What a shift asks of the rule, and in all, without what the journal costs.
 #[test]
 fn a_shift_takes_three_calls_to_the_rule_and_six_in_all() {
+    // both sides are known from here on: before that, one call more looks up what the old one runs
     let stage = worlds::balanced();
-    stage.expect(0, "rollout --release v2 --to 10");
+    stage.expect(0, "rollout --release v2");
+    stage.expect(0, "rollout --release v3 --to 10");
     let before = stage.double.calls().len();
-    stage.expect(0, "shift-traffic --to 50 --release v2");
+    stage.expect(0, "shift-traffic --to 50 --release v3");
     let calls = stage.double.calls();
     let calls: Vec<String> = calls[before..]
         .iter()

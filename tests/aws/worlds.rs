@@ -24,21 +24,30 @@ stages: [10% for 1s, 50% for 1s, 100% for 1s]
 checks:
   healthy: {target: instances, fail: below 50%}
   rings: {cloudwatch: {alarm: shop-errors}, fail: above 0}
+  errors: {cloudwatch: alb_errors, warn: above baseline + 0.5pp}
 finish: {keep_old: 0s}
 ";
 
 /// Arguments and the subcommand they are of; what every one of them asks of AWS, a rollout asks.
-pub const WHOLE_RELEASE: [(&str, &str); 10] = [
+pub const WHOLE_RELEASE: [(&str, &str); 18] = [
     ("preflight", "preflight --release v2"),
     ("snapshot-db", "snapshot-db --release v2"),
     ("deploy", "deploy --release v2"),
     ("shift-traffic", "shift-traffic --to 10 --release v2"),
     ("verify-metrics", "verify-metrics --release v2"),
     ("rollback", "rollback --release v2"),
-    ("shift-traffic", "rollout --release v3"),
+    ("snapshot-db", "snapshot-db --release v3"),
+    ("deploy", "deploy --release v3"),
+    ("shift-traffic", "shift-traffic --to 10 --release v3"),
+    ("verify-metrics", "verify-metrics --release v3"),
+    ("shift-traffic", "shift-traffic --to 50 --release v3"),
+    ("verify-metrics", "verify-metrics --release v3"),
+    ("shift-traffic", "shift-traffic --to 100 --release v3"),
+    ("verify-metrics", "verify-metrics --release v3"),
     ("status", "status"),
     ("restore-db", "restore-db --database main --into shop-restored"),
     ("finish", "finish --release v3"),
+    ("status", "status"),
 ];
 
 pub fn everything() -> Production {
@@ -72,7 +81,7 @@ fn behind(names: &[&str]) -> Production {
             "  {name}: {{ecs_alb: {{cluster: shop, sides: [{name}-blue, {name}-green], rule: '{rule}'}}, image: 'shop/{name}:{{{{release}}}}'}}"
         );
     }
-    config.push_str("stages: [10% for 1s, 50% for 1s, 100% for 1s]\nchecks: {healthy: {target: instances, fail: below 50%}}\n");
+    config.push_str("stages: [10% for 1s, 50% for 1s, 100% for 1s]\nchecks: {healthy: {target: instances, fail: below 50%}}\nfinish: {keep_old: 0s}\n");
     Production::before(double, &config)
 }
 
@@ -90,7 +99,7 @@ fn filled(stage: Production) -> Production {
         state.cloudfront.before("E123", "shop-web", "");
         state.cloudwatch.alarm("shop-errors", "OK", 0);
         state.rds.add(Instance::new("shop"));
-        state.rds.looks = 0;
+        state.rds.looks = 1;
     }
     stage.write("thumbs.zip", "v2 of thumbs");
     stage.write("mail.zip", "v2 of mail");

@@ -23,6 +23,11 @@ pub fn shop() -> Shop {
 /// A further service in the same double: `NAME-blue` and `NAME-green` behind a rule of their own load
 /// balancer. Returns the rule and the two groups.
 pub fn service(double: &Double, name: &str) -> (String, String, String) {
+    service_in(double, CLUSTER, name)
+}
+
+/// The same in another cluster.
+pub fn service_in(double: &Double, cluster: &str, name: &str) -> (String, String, String) {
     let mut state = double.state();
     let state = &mut *state;
     let [blue, green] = ["blue", "green"].map(|side| state.elb.group(&format!("{name}-{side}")));
@@ -31,7 +36,7 @@ pub fn service(double: &Double, name: &str) -> (String, String, String) {
     for (side, group, count) in [("blue", &blue, 3), ("green", &green, 0)] {
         let service = format!("{name}-{side}");
         let behind = Some((group.as_str(), name, 8080));
-        state.ecs.serve(&mut state.elb, CLUSTER, &service, &definition, count, behind);
+        state.ecs.serve(&mut state.elb, cluster, &service, &definition, count, behind);
     }
     (rule, blue, green)
 }
