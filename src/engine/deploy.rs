@@ -186,7 +186,7 @@ impl Engine<'_> {
         };
         match started {
             Err(fault) => Ok(Err(fault.to_string())),
-            Ok(()) => self.wait_ready(service, side, self.healthy_within(service)).await,
+            Ok(()) => self.wait_ready(service, side, self.healthy_within(service), true).await,
         }
     }
 
@@ -195,12 +195,14 @@ impl Engine<'_> {
         self.at_least(self.timing.healthy, service.target.pace().healthy)
     }
 
-    /// Waits until a side may carry traffic and the provider is done with it.
+    /// Waits until a side may carry traffic. One that was `deployed` just now also until the provider is done
+    /// with it; what the provider does to the other side never keeps a baseline from its traffic.
     pub(crate) async fn wait_ready(
         &self,
         service: &Service,
         side: &SideName,
         limit: Duration,
+        deployed: bool,
     ) -> Result<Result<(), String>, Failure> {
         let began = self.clock.elapsed();
         let subject = service.name.to_string();
@@ -208,21 +210,23 @@ impl Engine<'_> {
         loop {
             let mut given_up = None;
             let why = match self.stop.or(self.observe(service)).await? {
-                Ok(Observed { activity: Activity::Failed { why }, .. }) => {
+                Ok(Observed { activity: Activity::Failed { why }, .. }) if deployed => {
                     given_up = Some(why.clone());
                     why
                 }
                 Ok(observed) => match observed.side(side) {
                     None => format!("{side} is not there any more"),
-                    Some(found) => match still_at_work(&observed.activity).and_then(|()| found.ready()) {
-                        Ok(()) => {
-                            let (healthy, wanted) = (found.healthy(), found.wanted());
-                            self.progress
-                                .line(&format!("{} {side}: {healthy} of {wanted} healthy", service.name));
-                            return Ok(Ok(()));
+                    Some(found) => {
+                        match still_at_work(&observed.activity, deployed).and_then(|()| found.ready()) {
+                            Ok(()) => {
+                                let (healthy, wanted) = (found.healthy(), found.wanted());
+                                self.progress
+                                    .line(&format!("{} {side}: {healthy} of {wanted} healthy", service.name));
+                                return Ok(Ok(()));
+                            }
+                            Err(why) => why,
                         }
-                        Err(why) => why,
-                    },
+                    }
                 },
                 Err(fault) => fault.to_string(),
             };
@@ -241,9 +245,9 @@ impl Engine<'_> {
     }
 }
 
-fn still_at_work(activity: &Activity) -> Result<(), String> {
+fn still_at_work(activity: &Activity, deployed: bool) -> Result<(), String> {
     match activity {
-        Activity::Busy { what } => Err(what.clone()),
-        Activity::Idle | Activity::Failed { .. } => Ok(()),
+        Activity::Busy { what } if deployed => Err(what.clone()),
+        Activity::Idle | Activity::Busy { .. } | Activity::Failed { .. } => Ok(()),
     }
 }

@@ -23,7 +23,7 @@ use crate::{
         verdict::Verdict,
     },
     error::{Failure, Told},
-    port::Change,
+    port::{Change, Treat},
 };
 
 /// How to roll back.
@@ -285,7 +285,7 @@ impl Engine<'_> {
             .filter_map(|(service, origin, seen)| Some((service, origin, seen.ok()?)))
             .filter(|(_, origin, seen)| seen.share(&origin.candidate) != origin.share)
             .collect();
-        let lacking: Vec<_> = gaining
+        let mut lacking: Vec<_> = gaining
             .iter()
             .filter(|(service, origin, seen)| can_revive(service) && !fit(seen, &origin.baseline))
             .map(|(service, origin, _)| (*service, &origin.baseline))
@@ -293,13 +293,15 @@ impl Engine<'_> {
         if !lacking.is_empty() {
             ledger.fence().await?;
             let revivals = join_all(lacking.iter().map(|(service, side)| self.revive(service, side)));
-            self.alive(ledger, revivals).await?;
+            let asked = self.alive(ledger, revivals).await?;
+            let mut asked = asked.into_iter();
+            lacking.retain(|_| asked.next().unwrap_or(false));
         }
         let short = self.timing.settle.min(Duration::from_secs(60));
         let waits = gaining.iter().map(async |(service, origin, _)| {
             let revived = lacking.iter().any(|(s, _)| s.name == service.name);
             let limit = if revived { self.healthy_within(service) } else { short };
-            (service, origin, self.wait_ready(service, &origin.baseline, limit).await)
+            (service, origin, self.wait_ready(service, &origin.baseline, limit, false).await)
         });
         for (service, origin, ready) in self.alive(ledger, join_all(waits)).await? {
             if let Err(why) = ready? {
@@ -320,14 +322,18 @@ impl Engine<'_> {
     }
 
     /// Asks for the capacity of the baseline, which the rollback's own record covers: it is what was
-    /// recorded at the opening. Whether it came is seen by the side's health.
-    async fn revive(&self, service: &Service, side: &SideName) {
+    /// recorded at the opening. Whether it came is seen by the side's health; `false`: it will not.
+    async fn revive(&self, service: &Service, side: &SideName) -> bool {
         self.acting();
         self.progress.line(&format!("{} {side}: bringing back its capacity", service.name));
         let cx = self.call();
         let change = Change::Revive { side: side.clone() };
-        if let Ok(Err(fault)) = cx.bounded(service.target.apply(&cx, &change)).await {
-            self.progress.line(&format!("going on all the same: {fault}"));
+        match cx.bounded(service.target.apply(&cx, &change)).await {
+            Ok(Err(fault)) => {
+                self.progress.line(&format!("going on all the same: {fault}"));
+                fault.treat != Treat::Permanent
+            }
+            Ok(Ok(())) | Err(_) => true,
         }
     }
 

@@ -344,7 +344,9 @@ impl Engine<'_> {
             .map(|(t, m)| (t.clone(), Move { before: m.wanted, wanted: m.before, ..m.clone() }))
             .collect();
         // A side that cannot take its traffic back does not get it.
-        let fit = self.look_again(&back, goal).await?.is_none();
+        // What the provider is at, or has failed at, is no reason to leave the traffic there.
+        let way_back = Goal { aim: Aim::Undo, ..goal.clone() };
+        let fit = self.look_again(&back, &way_back).await?.is_none();
         let returned = fit && self.apply_rounds(ledger, goal, &back).await?.is_empty();
         // A write without an answer may still land: then nobody can say yet where the targets stand.
         let settled = returned && self.may_land().is_zero();

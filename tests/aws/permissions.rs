@@ -16,7 +16,17 @@ type Needs = BTreeMap<&'static str, BTreeSet<String>>;
 const PAGE: &str = "docs/permissions.md";
 
 /// What the release of the test had no need of: for which call, what, and when.
-const EXTRAS: [(&str, &str, &str); 14] = [
+const EXTRAS: [(&str, &str, &str); 16] = [
+    (
+        "ecs:UpdateService",
+        "ecs:UpdateService",
+        "in `rollback` too: it brings back tasks that the baseline lacks",
+    ),
+    (
+        "ecs:DescribeServices",
+        "ecs:UpdateService",
+        "in `shift-traffic` and `rollback` of `ecs_rolling`: there the deployment is the shift",
+    ),
     (
         "ecs:RegisterTaskDefinition",
         "iam:PassRole",
@@ -111,8 +121,8 @@ fn needs() -> Needs {
 fn page(needs: &Needs) -> String {
     let mut text = String::from(
         "# Permissions on AWS\n\n\
-         What each subcommand asks AWS for, for a unit with every adapter there is (`ecs_alb`, `ecs_rolling`, `lambda`, \
-         `s3_cloudfront`, `rds`, `cloudwatch`, the `s3` journal). A unit needs the rows of the services it names. \
+         What each subcommand asks AWS for, for a unit with `ecs_alb`, `lambda`, `s3_cloudfront`, an `rds` \
+         instance, `cloudwatch` and the `s3` journal. A unit needs the rows of the services it names. \
          The table is written by a test from the calls it saw.\n\n",
     );
     let commands: Vec<&str> = needs.keys().copied().collect();
@@ -148,6 +158,8 @@ fn page(needs: &Needs) -> String {
         .filter(|(command, _)| **command != "restore-db")
         .flat_map(|(_, actions)| actions)
         .collect();
+    let always = ["iam:PassRole", "rds:AddTagsToResource", "s3:DeleteObject"].map(String::from);
+    let rollout: BTreeSet<&String> = rollout.into_iter().chain(&always).collect();
     let rollout: Vec<String> = rollout.iter().map(|action| format!("        \"{action}\"")).collect();
     let _ = write!(
         text,

@@ -16,6 +16,8 @@ use crate::{
 
 /// More than a release takes.
 const CALLS_MAX: usize = 2000;
+/// Every seventh call is tried, before its effect and after; `TIDEGATE_KILL_EVERY=1` tries each.
+const EVERY: usize = 7;
 /// Processes at a time; they mostly wait.
 const AT_ONCE: usize = 12;
 const RESTARTS_MAX: usize = 8;
@@ -100,13 +102,15 @@ fn cut_off(n: usize, after: bool) -> Result<bool, String> {
 }
 
 fn cut_off_everywhere(after: bool) {
-    let next = AtomicUsize::new(1);
+    let every =
+        std::env::var("TIDEGATE_KILL_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(EVERY);
+    let next = AtomicUsize::new(1 + usize::from(after) * every / 2);
     let (failures, tried) = (Mutex::new(Vec::new()), Mutex::new(BTreeSet::new()));
     std::thread::scope(|threads| {
         for _ in 0..AT_ONCE {
             threads.spawn(|| {
                 loop {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let n = next.fetch_add(every, Ordering::Relaxed);
                     if n > CALLS_MAX {
                         return;
                     }
@@ -129,7 +133,7 @@ fn cut_off_everywhere(after: bool) {
             tried.len() + failures.len()
         );
     }
-    assert!(tried.len() > 50, "only {} calls", tried.len());
+    assert!(tried.len() > 10, "only {} calls", tried.len());
 }
 
 #[test]

@@ -29,12 +29,15 @@ finish: {keep_old: 0s}
 ";
 
 /// Arguments and the subcommand they are of; what every one of them asks of AWS, a rollout asks.
-pub const WHOLE_RELEASE: [(&str, &str); 18] = [
+pub const WHOLE_RELEASE: [(&str, &str); 21] = [
     ("preflight", "preflight --release v2"),
     ("snapshot-db", "snapshot-db --release v2"),
     ("deploy", "deploy --release v2"),
     ("shift-traffic", "shift-traffic --to 10 --release v2"),
     ("verify-metrics", "verify-metrics --release v2"),
+    ("shift-traffic", "shift-traffic --to 50 --release v2"),
+    ("verify-metrics", "verify-metrics --release v2"),
+    ("shift-traffic", "shift-traffic --to 100 --release v2"),
     ("rollback", "rollback --release v2"),
     ("snapshot-db", "snapshot-db --release v3"),
     ("deploy", "deploy --release v3"),

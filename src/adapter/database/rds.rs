@@ -110,6 +110,16 @@ struct Snapshots {
     api: Api,
 }
 
+impl Snapshots {
+    /// A snapshot that an attempt of this unit took. A copy that a person made keeps the tags, not the
+    /// identifier that comes from them.
+    fn is_ours(&self, snapshot: &Snapshot) -> bool {
+        let most = self.api.source.snapshot_id_max();
+        let named = |key: &String| name::snapshot_id(key, self.name.as_str(), most) == snapshot.id;
+        self.owner.owns(&snapshot.tags) && snapshot.tags.get(name::KEY).is_some_and(named)
+    }
+}
+
 #[async_trait]
 impl Database for Snapshots {
     async fn find(&self, cx: &Context, key: &str) -> Result<Found, Fault> {
@@ -165,7 +175,9 @@ impl Database for Snapshots {
 
     async fn list(&self, cx: &Context) -> Result<Vec<Artifact>, Fault> {
         let all = self.api.snapshots(cx).await?;
-        let ours = all.iter().filter(|s| s.state() == State::Available && self.owner.owns(&s.tags));
+        let ours = all.iter().filter(|s| {
+            s.state() == State::Available && self.is_ours(s) && s.at != jiff::Timestamp::UNIX_EPOCH
+        });
         let mut ours: Vec<Artifact> = ours.map(|s| self.artifact(s)).collect();
         ours.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
         Ok(ours)
@@ -173,7 +185,7 @@ impl Database for Snapshots {
 
     async fn delete(&self, cx: &Context, artifact: &Artifact) -> Result<(), Fault> {
         let Some(snapshot) = self.api.snapshot(cx, &artifact.id).await? else { return Ok(()) };
-        if !self.owner.owns(&snapshot.tags) || snapshot.of != self.api.source.id() {
+        if !self.is_ours(&snapshot) || snapshot.of != self.api.source.id() {
             let why = format!("it is not ours: {}; it was left as it is", name::whose(&snapshot.tags));
             return Err(self.permanent("delete the snapshot", &artifact.id, why));
         }

@@ -230,8 +230,25 @@ impl EcsAlb {
         ])
     }
 
+    /// Why the traffic must not be moved forward: somebody else moves it, or gets a part of it.
+    fn hands_off(&self, look: &Look) -> Option<String> {
+        let governed = [0, 1].into_iter().find_map(|side: usize| {
+            governed(&look.services[side]).map(|why| format!("{}: {why}", self.sides[side]))
+        });
+        let stranger = look.strangers().into_iter().find(|(_, weight)| *weight > 0).map(|(group, weight)| {
+            format!(
+                "the rule also forwards to {} (weight {weight}), whose part a shift would change",
+                resource_of(group)
+            )
+        });
+        governed.or(stranger)
+    }
+
     /// What was asked for here decides; before that, what others began.
     async fn activity(&self, cx: &Context, look: &Look, instances: &[Vec<Instance>; 2]) -> Activity {
+        if let Some(why) = self.hands_off(look) {
+            return Activity::Failed { why };
+        }
         let asked = self.memory().asked.clone();
         let mut busy = None;
         for side in [0, 1] {
@@ -288,6 +305,12 @@ impl EcsAlb {
         let forward = Forward::of(&held.actions).map_err(|why| self.refusal("set the weights", why))?;
         if groups.iter().all(|group| forward.weight(group).is_none()) {
             return Err(self.refusal("set the weights", look::NEITHER));
+        }
+        if let Some(sticky) = forward.sticky_seconds {
+            tracing::warn!(
+                "stickiness is on in {}: clients stay with the group they have for up to {sticky} s, whatever the weights say",
+                self.place.arn()
+            );
         }
         // a group without traffic need not be attached for that
         let wanted: Vec<_> = [0, 1]
