@@ -59,8 +59,8 @@ pub fn everything() -> Production {
 
 /// The same with short deadlines, for runs that have to wait out the lease of one that was killed.
 pub fn brisk() -> Production {
-    let config = CONFIG.replace("{bucket: shop-releases}", "{bucket: shop-releases, lease: 9s}");
-    filled(Production::new(&config)).with("TIDEGATE_CALL_SECONDS", "3")
+    let config = CONFIG.replace("{bucket: shop-releases}", "{bucket: shop-releases, lease: 24s}");
+    filled(Production::new(&config)).with("TIDEGATE_CALL_SECONDS", "8")
 }
 
 /// One service behind a load balancer and the journal in a bucket.
@@ -71,6 +71,16 @@ pub fn balanced() -> Production {
 /// Ten services, each behind a rule of its own.
 pub fn ten() -> Production {
     behind(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"])
+}
+
+/// One service that is deployed in place.
+pub fn rolling() -> Production {
+    let double = Double::start();
+    double.state().s3.bucket("shop-releases");
+    parts::plain(&double);
+    let config = "name: shop\njournal: {s3: {bucket: shop-releases}}\nservices:\n  jobs: {ecs_rolling: {cluster: shop, service: jobs}, \
+                  image: 'shop/jobs:{{release}}'}\nstages: 100% for 1s\nchecks: {healthy: {target: instances, fail: below 50%}}\n";
+    Production::before(double, config)
 }
 
 fn behind(names: &[&str]) -> Production {

@@ -111,12 +111,10 @@ struct Snapshots {
 }
 
 impl Snapshots {
-    /// A snapshot that an attempt of this unit took. A copy that a person made keeps the tags, not the
-    /// identifier that comes from them.
+    /// A snapshot that an attempt of this unit took. A copy that a person made of it keeps the tags, and has
+    /// another identifier than they say.
     fn is_ours(&self, snapshot: &Snapshot) -> bool {
-        let most = self.api.source.snapshot_id_max();
-        let named = |key: &String| name::snapshot_id(key, self.name.as_str(), most) == snapshot.id;
-        self.owner.owns(&snapshot.tags) && snapshot.tags.get(name::KEY).is_some_and(named)
+        self.owner.owns(&snapshot.tags) && snapshot.tags.get(name::SNAPSHOT) == Some(&snapshot.id)
     }
 }
 
@@ -226,7 +224,7 @@ impl Snapshots {
     async fn look(&self, cx: &Context, key: &str) -> Result<Option<Snapshot>, Fault> {
         let id = self.id(key);
         let Some(snapshot) = self.api.snapshot(cx, &id).await? else { return Ok(None) };
-        let ours = self.owner.owns(&snapshot.tags)
+        let ours = self.is_ours(&snapshot)
             && snapshot.tags.get(name::KEY) == Some(&tag_value(key))
             && snapshot.of == self.api.source.id();
         if ours {
@@ -246,7 +244,7 @@ impl Snapshots {
         let Some(snapshot) = self.api.snapshot(cx, id).await? else {
             return Err(self.permanent(operation, id, "it does not exist any more"));
         };
-        if !self.owner.owns(&snapshot.tags) || snapshot.of != self.api.source.id() {
+        if !self.is_ours(&snapshot) || snapshot.of != self.api.source.id() {
             return Err(self.permanent(
                 operation,
                 id,
@@ -266,6 +264,7 @@ impl Snapshots {
         self.ready(cx).await?;
         let mut tags = self.owner.tags();
         tags.push((name::KEY.into(), tag_value(key)));
+        tags.push((name::SNAPSHOT.into(), id.clone()));
         match self.api.create_snapshot(cx, &id, &tags).await {
             Ok(Created::Begun) => Ok(()),
             // one who asked before us, or the same request twice

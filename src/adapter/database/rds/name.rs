@@ -10,6 +10,8 @@ const ENVIRONMENT: &str = "tidegate:environment";
 const DATABASE: &str = "tidegate:database";
 /// The whole key of the snapshot.
 pub const KEY: &str = "tidegate:key";
+/// The snapshot's own identifier.
+pub const SNAPSHOT: &str = "tidegate:snapshot";
 /// On what was restored: the snapshot it came from.
 pub const RESTORED: &str = "tidegate:restored-from";
 /// What begins like this was put there by tidegate.
