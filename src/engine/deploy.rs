@@ -219,9 +219,7 @@ impl Engine<'_> {
                     Some(found) => {
                         match still_at_work(&observed.activity, deployed).and_then(|()| found.ready()) {
                             Ok(()) => {
-                                let (healthy, wanted) = (found.healthy(), found.wanted());
-                                self.progress
-                                    .line(&format!("{} {side}: {healthy} of {wanted} healthy", service.name));
+                                self.tell_ready(service, side, &observed);
                                 return Ok(Ok(()));
                             }
                             Err(why) => why,
@@ -241,6 +239,14 @@ impl Engine<'_> {
                 .waiting(&subject, &format!("{why}; giving it {} s more", (limit - waited).as_secs()));
             self.stop.pause(self.clock.as_ref(), wait).await?;
             wait = (wait * 3 / 2).min(self.at_least(self.timing.look, service.target.pace().look));
+        }
+    }
+
+    /// Says how many instances of a side are healthy.
+    pub(crate) fn tell_ready(&self, service: &Service, side: &SideName, seen: &Observed) {
+        if let Some(found) = seen.side(side) {
+            let (healthy, wanted) = (found.healthy(), found.wanted());
+            self.progress.line(&format!("{} {side}: {healthy} of {wanted} healthy", service.name));
         }
     }
 }

@@ -298,7 +298,12 @@ impl Engine<'_> {
             lacking.retain(|_| asked.next().unwrap_or(false));
         }
         let short = self.timing.settle.min(Duration::from_secs(60));
-        let waits = gaining.iter().map(async |(service, origin, _)| {
+        let (fit, unfit): (Vec<_>, Vec<_>) =
+            gaining.iter().partition(|(_, origin, seen)| fit(seen, &origin.baseline));
+        for (service, origin, seen) in fit {
+            self.tell_ready(service, &origin.baseline, seen);
+        }
+        let waits = unfit.into_iter().map(async |(service, origin, _)| {
             let revived = lacking.iter().any(|(s, _)| s.name == service.name);
             let limit = if revived { self.healthy_within(service) } else { short };
             (service, origin, self.wait_ready(service, &origin.baseline, limit, false).await)
