@@ -43,8 +43,18 @@ pub(crate) struct Scene<'a> {
     pub release: Option<&'a Release>,
     pub origins: &'a BTreeMap<TargetName, Origin>,
     pub world: &'a World,
-    /// Ask of the baseline alone, whatever traffic it has.
-    pub baseline_only: bool,
+    pub asking: Asking,
+}
+
+/// Whom the sources are asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asking {
+    /// What is under test, and the baseline where it has traffic.
+    UnderTest,
+    /// The baseline alone, whatever traffic it has.
+    Baseline,
+    /// The baseline, and what is asked of the whole.
+    Standing,
 }
 
 impl Engine<'_> {
@@ -106,20 +116,21 @@ impl Engine<'_> {
             for service in self.chosen().filter(|s| entry.service.as_ref().is_none_or(|only| only == &s.name))
             {
                 let Some(origin) = scene.origins.get(&service.name) else { continue };
-                if !scene.baseline_only && !self.under_test(scene.release, &service.name) {
+                let tested = scene.asking == Asking::UnderTest;
+                if tested && !self.under_test(scene.release, &service.name) {
                     continue;
                 }
                 match self.reach(entry, &service.name) {
                     Reach::None => {}
-                    Reach::Whole if scene.baseline_only => {}
+                    Reach::Whole if scene.asking == Asking::Baseline => {}
                     Reach::Whole => asks.push(self.ask(scene, entry, &service.name, origin, Role::Candidate)),
                     Reach::Sides => {
-                        if !scene.baseline_only {
+                        if tested {
                             asks.push(self.ask(scene, entry, &service.name, origin, Role::Candidate));
                         }
                         let share =
                             scene.world.get(&service.name).map_or(Share::NONE, |o| o.share(&origin.baseline));
-                        if scene.baseline_only || share > Share::NONE {
+                        if !tested || share > Share::NONE {
                             asks.push(self.ask(scene, entry, &service.name, origin, Role::Baseline));
                         }
                     }
@@ -199,7 +210,8 @@ impl Engine<'_> {
                 (t.clone(), observed)
             })
             .collect();
-        let scene = Scene { release: None, origins: &opened.targets, world: &world, baseline_only: true };
+        let scene =
+            Scene { release: None, origins: &opened.targets, world: &world, asking: Asking::Baseline };
         self.measure(&scene, &|_| self.clock.now(), &Cursors::new()).await.cursors
     }
 
@@ -215,7 +227,7 @@ impl Engine<'_> {
             release: Some(release),
             origins: &release.opened.targets,
             world: &world,
-            baseline_only: true,
+            asking: Asking::Baseline,
         };
         let round = self.measure(&scene, &|_| from, cursors).await;
         let mut evidence = Evidence::new();

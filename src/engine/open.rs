@@ -190,7 +190,7 @@ fn passed(open: &Release) -> bool {
 }
 
 /// The side that serves is the baseline.
-fn origin(observed: &Observed) -> Result<Origin, String> {
+pub(crate) fn origin(observed: &Observed) -> Result<Origin, String> {
     let [first, second] = observed.sides.as_slice() else {
         return Err(format!("it has {} sides", observed.sides.len()));
     };

@@ -1,19 +1,40 @@
 //! `preflight`: refuses before anything changes. Looks only.
 
 use futures_util::future::join_all;
+use std::time::Duration;
 
-use super::{Engine, ledger::Ledger, outcome::Done, unit::Service};
+use super::{
+    Engine,
+    ledger::Ledger,
+    measure::{Asking, Scene},
+    outcome::Done,
+    unit::Service,
+};
 use crate::{
-    domain::observed::Activity,
+    domain::{
+        decision::World,
+        names::TargetName,
+        observed::{Activity, Observed},
+        record::Cursors,
+        sample::Sample,
+    },
     error::{Failure, Told},
     port::{Finding, Grade},
 };
+
+/// How far back a metric source is asked.
+const LOOK_BACK: Duration = Duration::from_secs(300);
 
 impl Engine<'_> {
     pub async fn preflight(&self) -> Result<Done, Failure> {
         let mut findings = self.journal_findings().await?;
         let targets = join_all(self.chosen().map(|s| self.service_findings(s))).await;
-        findings.extend(targets.into_iter().flatten());
+        let mut world = World::new();
+        for (service, (found, observed)) in self.chosen().zip(targets) {
+            findings.extend(found);
+            world.extend(observed.map(|observed| (service.name.clone(), observed)));
+        }
+        findings.extend(self.check_findings(&world).await);
         let cx = self.call();
         let databases = join_all(self.unit.databases.iter().map(|d| {
             let cx = &cx;
@@ -69,7 +90,8 @@ impl Engine<'_> {
         Ok(findings)
     }
 
-    async fn service_findings(&self, service: &Service) -> Vec<Finding> {
+    async fn service_findings(&self, service: &Service) -> (Vec<Finding>, Option<Observed>) {
+        let mut seen = None;
         let about = service.name.to_string();
         let cx = self.call();
         let mut findings = match cx.bounded(service.target.preflight(&cx)).await {
@@ -112,12 +134,58 @@ impl Engine<'_> {
                         ),
                     });
                 }
+                seen = Some(observed);
             }
         }
         let caps = service.target.caps();
         if !caps.precondition {
             let message = "the provider cannot refuse a write that comes late; tidegate reads back and watches for one instead";
             findings.push(Finding::new(Grade::Ok, about.clone(), message));
+        }
+        (findings, seen)
+    }
+
+    /// Asks every check what the side that serves shows now: what cannot be read today will not be read in
+    /// the middle of a release.
+    async fn check_findings(&self, world: &World) -> Vec<Finding> {
+        let origins = world
+            .iter()
+            .filter_map(|(name, seen)| Some((name.clone(), super::open::origin(seen).ok()?)))
+            .collect();
+        let scene = Scene { release: None, origins: &origins, world, asking: Asking::Standing };
+        let now = self.clock.now();
+        let from = now.checked_sub(LOOK_BACK).unwrap_or(now);
+        let round = self.measure(&scene, &|_| from, &Cursors::new()).await;
+        let mut findings = Vec::new();
+        for entry in &self.unit.checks {
+            let check = &entry.check;
+            let about = format!("checks.{}", check.name);
+            if let Some(fault) = round.unreadable.get(&check.name) {
+                let decides = !check.fail.is_empty() && !check.shadow;
+                let grade = if decides { Grade::Refuse } else { Grade::Warn };
+                findings.push(Finding::new(grade, about, format!("cannot be read: {fault}")));
+                continue;
+            }
+            let answers: Vec<(&TargetName, &Sample)> = (round.samples.iter())
+                .filter(|((name, _), _)| *name == check.name)
+                .map(|((_, target), pair)| match pair.baseline {
+                    Sample::Empty => (target, &pair.candidate),
+                    _ => (target, &pair.baseline),
+                })
+                .collect();
+            let numbers: Vec<String> = answers
+                .iter()
+                .filter_map(|(target, sample)| Some((target, sample.number(check.measure)?)))
+                .map(|(target, number)| format!("{target} {}", check.kind.show(number)))
+                .collect();
+            if !numbers.is_empty() {
+                findings.push(Finding::new(Grade::Ok, about, format!("now: {}", numbers.join(", "))));
+            } else if round.cursors.contains_key(&entry.source) {
+                findings.push(Finding::new(Grade::Ok, about, "can be read, and counts from now on"));
+            } else if !answers.is_empty() {
+                let message = "can be read, and shows nothing of the side that serves in the last 5 min";
+                findings.push(Finding::new(Grade::Warn, about, message));
+            }
         }
         findings
     }

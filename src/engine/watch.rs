@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     Engine,
     ledger::Ledger,
-    measure::{Round, Scene},
+    measure::{Asking, Round, Scene},
     outcome::{Done, State},
     unit::Reaction,
 };
@@ -267,8 +267,12 @@ impl Engine<'_> {
     async fn poll(&self, release: &Release, run: &mut Run, world: Option<&World>) {
         let Some(world) = world else { return };
         let from_ms = run.watched.watched_ms;
-        let scene =
-            Scene { release: Some(release), origins: &release.opened.targets, world, baseline_only: false };
+        let scene = Scene {
+            release: Some(release),
+            origins: &release.opened.targets,
+            world,
+            asking: Asking::UnderTest,
+        };
         let now = self.clock.now();
         let since = |source: &str| run.answered.get(source).copied().unwrap_or(run.last_poll);
         let round = self.measure(&scene, &since, &run.watched.cursors).await;

@@ -220,3 +220,18 @@ async fn a_word_of_the_environment_is_filled_in_or_refused() {
     let refused = stage.run("preflight").await.ends(2);
     assert!(refused.err.contains("NOBODY_SET_THIS"), "{}", refused.err);
 }
+
+#[tokio::test]
+async fn a_check_that_cannot_be_read_refuses_before_anything_changes_unless_it_only_warns() {
+    let unread = |bound: &str| {
+        format!(
+            "checks: {{slow: {{scrape: {{url: \"http://127.0.0.1:1/metrics?side={{{{side}}}}\", value: up}}, {bound}}}, healthy: {{target: instances, fail: below 50%}}}}\n"
+        )
+    };
+    let stage = Stage::set(&unread("fail: above 5")).await;
+    let refused = stage.run("preflight").await.ends(15);
+    assert!(refused.text().contains("REFUSE  checks.slow: cannot be read: "), "{}", refused.text());
+    let stage = Stage::set(&unread("warn: above 5")).await;
+    let told = stage.run("preflight").await.ends(0).text();
+    assert!(told.contains("warn    checks.slow: cannot be read: "), "{told}");
+}

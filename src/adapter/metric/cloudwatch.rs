@@ -195,7 +195,7 @@ impl Metric for Source {
             begin: window.from.as_second().saturating_add(self.lag),
             now: window.to.as_second().saturating_add(self.lag),
             recording: asks.iter().all(|ask| ask.role == Role::Baseline),
-            first: cursor.is_none(),
+            first: cursor.is_none() && window.from >= window.to,
         };
         let plans: Vec<_> = asks.iter().map(|ask| self.plan(ask, asks, moment, &mut memory)).collect();
         let ways = Way::of(plans.iter().flatten());
@@ -245,7 +245,7 @@ struct Moment {
     now: i64,
     /// Only the baseline is asked: what it showed is to be recorded.
     recording: bool,
-    /// The first look only begins.
+    /// A first look at no time at all only begins.
     first: bool,
 }
 
