@@ -68,4 +68,4 @@ for name, count in (("one", 1), ("six", SERVICES)):
     services = "\n".join(entries[:count])
     checks = "checks: {healthy: {target: instances, fail: below 50%}}"
     journal = f"journal: {{file: {{path: {name}-journal}}}}"
-    (folder / f"{name}.yml").write_text(f"name: {name}\n{journal}\nservices:\n{services}\nstages: [10%, 20%, 100%]\n{checks}\n")
+    (folder / f"{name}.yml").write_text(f"name: {name}\n{journal}\nservices:\n{services}\nstages: [10%, 100%]\n{checks}\n")
