@@ -7,13 +7,13 @@ use std::{
     time::Duration,
 };
 
-use super::{Common, Output, identity};
+use super::{Common, FailOn, Output, Summary, ci::Ci, identity};
 use crate::{
     config::{self, Config},
     domain::history::History,
     engine::{
         Engine, Options, Timing, dry_run,
-        outcome::{Done, Facts},
+        outcome::{Changed, Done, Facts},
         stop::{self, Stop, Stopper},
         unit::Unit,
     },
@@ -259,6 +259,9 @@ struct Screen {
     paint: Paint,
     progress: Arc<dyn Progress>,
     live: Option<Arc<Live>>,
+    ci: Ci,
+    fail_on: Vec<FailOn>,
+    summary: Summary,
 }
 
 impl Screen {
@@ -267,6 +270,8 @@ impl Screen {
         let colour = terminal && std::env::var_os("NO_COLOR").is_none();
         let paint = Paint { colour };
         let on_ci = std::env::var_os("CI").is_some();
+        let ci = Ci::recognise(&|name| std::env::var(name).ok(), common.outputs.as_deref());
+        let (fail_on, summary) = (common.fail_on.clone(), common.summary);
         if common.output == Output::Text && terminal && !on_ci {
             let live = Arc::new(Live::new(paint));
             let progress = told(common, live.clone());
@@ -276,6 +281,9 @@ impl Screen {
                 paint,
                 progress,
                 live: Some(live),
+                ci,
+                fail_on,
+                summary,
             };
         }
         let out: Box<dyn std::io::Write + Send> = match common.output {
@@ -283,7 +291,8 @@ impl Screen {
             Output::Json => Box::new(std::io::stderr()),
         };
         let progress = told(common, Arc::new(Lines::new(out, clock, paint)));
-        Screen { output: common.output, dry_run: common.dry_run, paint, progress, live: None }
+        let (output, dry_run) = (common.output, common.dry_run);
+        Screen { output, dry_run, paint, progress, live: None, ci, fail_on, summary }
     }
 
     fn finish(&self, command: &str, ended: Result<&Done, &Failure>, facts: Facts) -> u8 {
@@ -305,7 +314,30 @@ impl Screen {
                 let _ = write!(std::io::stderr(), "{}", render(&result, self.paint));
             }
         }
-        result.exit_code
+        self.ci.tell(&result, ended.err(), self.pages(&result), &identity::around());
+        self.status(result.exit_code)
+    }
+
+    /// Whether the job's page gets this result: a job has one, so what only prepares leaves it alone.
+    fn pages(&self, result: &CommandResult) -> bool {
+        let ends = ["verify-metrics", "rollout", "finish", "restore-db"].contains(&result.command.as_str());
+        let acted = result.command == "rollback" && result.changed != Changed::None;
+        match self.summary {
+            Summary::Always => true,
+            Summary::Never => false,
+            Summary::Auto => ends || acted || result.exit_code != 0,
+        }
+    }
+
+    /// What the process ends with: verdicts that the caller does not want to fail for end with 0.
+    fn status(&self, code: u8) -> u8 {
+        let verdict = match code {
+            10 => FailOn::Fail,
+            11 => FailOn::Insufficient,
+            17 => FailOn::Error,
+            _ => return code,
+        };
+        if self.fail_on.contains(&verdict) { code } else { 0 }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     domain::{names::ReleaseName, record::Holder},
     engine::ledger::nonce,
     error::Failure,
+    report::summary::Around,
 };
 
 /// This process, as the CI or the shell knows it.
@@ -18,12 +19,7 @@ pub(super) fn holder() -> Result<Holder, Failure> {
     let run = run.unwrap_or_else(|| {
         format!("{}@{}", first(&["USER", "LOGNAME"]).unwrap_or_else(|| "someone".into()), host())
     });
-    Ok(Holder {
-        run,
-        process,
-        actor: first(&["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "CIRCLE_USERNAME"]),
-        log: log(),
-    })
+    Ok(Holder { run, process, actor: actor(), log: log() })
 }
 
 /// The tag or commit that the CI runs for.
@@ -33,6 +29,21 @@ pub(super) fn ci_release() -> Option<ReleaseName> {
     });
     let name = tag.or_else(|| first(&["GITHUB_SHA", "CI_COMMIT_SHA", "CIRCLE_SHA1", "GIT_COMMIT"]));
     name.and_then(|name| ReleaseName::new(name).ok())
+}
+
+/// What surrounds the run, for pages about it.
+pub(super) fn around() -> Around {
+    let github = || Some(format!("{}/{}", first(&["GITHUB_SERVER_URL"])?, first(&["GITHUB_REPOSITORY"])?));
+    Around {
+        repository: github().or_else(|| first(&["CI_PROJECT_URL"]).map(|url| format!("{url}/-"))),
+        log: log(),
+        actor: actor(),
+        approvers: Vec::new(),
+    }
+}
+
+fn actor() -> Option<String> {
+    first(&["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "CIRCLE_USERNAME", "BUILD_USER_ID"])
 }
 
 fn first(names: &[&str]) -> Option<String> {

@@ -1,6 +1,8 @@
 //! The command line. One file per subcommand: arguments, the request they make, the engine's answer.
 
+mod action;
 mod app;
+mod ci;
 mod completions;
 #[cfg(feature = "demo")]
 mod demo;
@@ -74,6 +76,23 @@ pub struct Common {
     /// When the job must be over: a bake that takes longer ends as `waiting` with exit code 0
     #[arg(long, global = true, env = "TIDEGATE_TIME_LIMIT", value_name = "DURATION")]
     time_limit: Option<Span>,
+    /// Verdicts that end with an exit code other than 0; `none` for none of them
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEGATE_FAIL_ON",
+        value_delimiter = ',',
+        default_value = "fail,insufficient,error",
+        value_name = "VERDICTS"
+    )]
+    fail_on: Vec<FailOn>,
+    /// Whether the CI's page for the job gets the result; `auto`: after a command that judges or ends a
+    /// release, or fails
+    #[arg(long, global = true, env = "TIDEGATE_SUMMARY", default_value = "auto", value_name = "WHEN")]
+    summary: Summary,
+    /// A file for the result as `NAME=value` lines, for CI systems that have no place of their own for it
+    #[arg(long, global = true, env = "TIDEGATE_OUTPUTS", value_name = "FILE")]
+    outputs: Option<PathBuf>,
     /// Tell what is done, call by call, on standard error
     #[arg(short, long, global = true, env = "TIDEGATE_VERBOSE")]
     verbose: bool,
@@ -83,6 +102,21 @@ impl Common {
     fn time_limit(&self) -> Option<Duration> {
         self.time_limit.map(Span::get)
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    Fail,
+    Insufficient,
+    Error,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Summary {
+    Auto,
+    Always,
+    Never,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -174,9 +208,21 @@ enum Command {
     Demo(demo::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
+    /// Read the inputs of a GitHub action, and become the command they ask for
+    #[command(hide = true)]
+    Action {
+        /// The command, where the action is one command's own
+        command: Option<String>,
+    },
     /// Print the reference of the commands as Markdown
     #[command(hide = true)]
     Reference {
+        /// The folders of the action files instead
+        #[arg(long)]
+        actions: bool,
+        /// The action file of this folder instead
+        #[arg(long)]
+        action: Option<String>,
         /// The adapters instead of the commands
         #[arg(long)]
         adapters: bool,
@@ -212,11 +258,26 @@ pub fn main() -> ExitCode {
     let common = &cli.common;
     let code = match &cli.command {
         Command::Completions(args) => completions::run(args, &mut Cli::command()),
-        Command::Reference { adapters: true } => {
+        Command::Action { command } => {
+            let failure = action::run(command.as_deref(), &Cli::command());
+            app::fail("action", common, &failure)
+        }
+        Command::Reference { actions: true, .. } => {
+            action::folders().for_each(|folder| println!("{folder}"));
+            0
+        }
+        Command::Reference { action: Some(folder), .. } => match action::file(folder, &Cli::command()) {
+            Some(text) => {
+                print!("{text}");
+                0
+            }
+            None => 2,
+        },
+        Command::Reference { adapters: true, .. } => {
             print!("{}", reference::adapters());
             0
         }
-        Command::Reference { adapters: false } => {
+        Command::Reference { .. } => {
             print!("{}", reference::render(&Cli::command()));
             0
         }

@@ -14,6 +14,9 @@ pub(super) struct Args {
     to: Option<Share>,
     #[command(flatten)]
     opening: super::Opening,
+    /// Straight to the last stage, past those before it; needs a hotfix reason
+    #[arg(long, env = "TIDEGATE_SKIP_CANARY", requires = "hotfix")]
+    skip_canary: bool,
     #[command(flatten)]
     gated: super::Gated,
     #[command(flatten)]
@@ -24,6 +27,7 @@ impl Verb for Args {
     fn options(&self, options: &mut Options) {
         options.open(&self.opening);
         options.hotfix = self.gated.hotfix.clone();
+        options.skip_canary = self.skip_canary;
     }
 
     async fn run(&self, engine: &Engine<'_>) -> Result<Done, Failure> {

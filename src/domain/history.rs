@@ -52,6 +52,8 @@ pub struct Release {
     /// The record that confirmed them, and when.
     pub split_since: u64,
     pub split_at: Timestamp,
+    /// How the traffic went since the opening.
+    pub course: Vec<Stood>,
     /// An intent without an answer.
     pub pending: Option<Pending>,
     pub snapshots: BTreeMap<EntryName, Artifact>,
@@ -91,6 +93,13 @@ impl From<SmokePhase> for Phase {
             SmokePhase::Public => Phase::Public,
         }
     }
+}
+
+/// Where the traffic stood from a moment on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stood {
+    pub at: Timestamp,
+    pub split: Split,
 }
 
 #[derive(Clone, Debug)]
@@ -217,6 +226,10 @@ impl Release {
             split: opened.targets.iter().map(|(t, o)| (t.clone(), o.share)).collect(),
             split_since: record.seq,
             split_at: record.at,
+            course: vec![Stood {
+                at: record.at,
+                split: opened.targets.iter().map(|(t, o)| (t.clone(), o.share)).collect(),
+            }],
             pending: None,
             snapshots: BTreeMap::new(),
             migrations: Vec::new(),
@@ -403,6 +416,7 @@ impl Release {
         self.split = split;
         self.split_since = record.seq;
         self.split_at = record.at;
+        self.course.push(Stood { at: record.at, split: self.split.clone() });
         self.watched = None;
     }
 

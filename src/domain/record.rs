@@ -133,6 +133,29 @@ pub struct Opened {
     pub reverse_to: Option<ReleaseName>,
 }
 
+impl Opened {
+    /// What the baseline ran, as far as it says so: one version, or one per service where they differ.
+    pub fn baseline_version(&self) -> Option<String> {
+        let versions: Vec<(&TargetName, &str)> = (self.targets.iter())
+            .filter_map(|(target, origin)| {
+                let side = origin.sides.iter().find(|side| side.name == origin.baseline)?;
+                Some((target, side.version.as_deref()?))
+            })
+            .collect();
+        let (_, first) = versions.first()?;
+        if versions.iter().all(|(_, version)| version == first) {
+            return Some((*first).to_string());
+        }
+        Some(
+            versions
+                .iter()
+                .map(|(target, version)| format!("{target}={version}"))
+                .collect::<Vec<_>>()
+                .join(","),
+        )
+    }
+}
+
 /// One target as it was when the release opened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Origin {

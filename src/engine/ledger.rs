@@ -6,7 +6,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Engine, outcome::State, stop::Stop};
+use super::{
+    Engine,
+    outcome::{Moment, State},
+    stop::Stop,
+};
 use crate::{
     domain::{
         history::History,
@@ -129,6 +133,11 @@ impl<'a> Ledger<'a> {
         facts.attempt = Some(release.attempt.clone());
         facts.split = release.split.clone();
         facts.snapshots = release.snapshots.clone();
+        facts.hotfix = release.hotfix.clone();
+        facts.baseline_version = release.opened.baseline_version();
+        facts.timeline = (release.course.iter())
+            .map(|stood| Moment { at: stood.at, split: stood.split.clone() })
+            .collect();
         facts.state = match &release.closed {
             None if release.stuck.is_some() => State::Stuck,
             None => State::Open,

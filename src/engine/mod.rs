@@ -72,6 +72,8 @@ pub struct Options {
     pub dry_run: bool,
     /// Go past the gate, for this reason.
     pub hotfix: Option<String>,
+    /// Walk only the last stage.
+    pub skip_canary: bool,
     /// Let a rollback go past an unhealthy baseline or a contracting migration.
     pub force: bool,
     /// What to do with another release that is open.

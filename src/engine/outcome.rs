@@ -52,8 +52,21 @@ pub struct Facts {
     pub judgements: Vec<Judgement>,
     pub findings: Vec<Finding>,
     pub snapshots: BTreeMap<EntryName, Artifact>,
+    /// What the baseline ran when the release opened.
+    pub baseline_version: Option<String>,
+    /// Why the gate was passed without a verdict.
+    pub hotfix: Option<String>,
+    pub timeline: Vec<Moment>,
     /// Lines for people below the sentence.
     pub details: Vec<String>,
+}
+
+/// Where the traffic stood from a moment on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Moment {
+    pub at: Timestamp,
+    /// The candidate's share per service, in basis points.
+    pub split: Split,
 }
 
 impl Facts {

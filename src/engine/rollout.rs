@@ -112,7 +112,11 @@ impl Engine<'_> {
     /// The stages of one ramp. `Some`: a bake outlasts the job.
     async fn walk(&self, release: &Release, to: Share) -> Result<Option<Done>, Failure> {
         let begun = self.begun(release, to);
-        let stages = self.stages().up_to(to).into_iter();
+        let mut stages = self.stages().up_to(to);
+        if self.options.skip_canary {
+            stages.drain(..stages.len().saturating_sub(1));
+        }
+        let stages = stages.into_iter();
         for stage in stages.filter(|stage| begun.is_none_or(|begun| stage.to >= begun)) {
             if let Some(waiting) = self.stage(stage).await? {
                 return Ok(Some(waiting));

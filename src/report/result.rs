@@ -12,7 +12,7 @@ use crate::{
         share::Split,
         verdict::{Judgement, Verdict},
     },
-    engine::outcome::{Changed, Done, Facts, State},
+    engine::outcome::{Changed, Done, Facts, Moment, State},
     error::Failure,
     port::Finding,
 };
@@ -46,6 +46,12 @@ pub struct CommandResult {
     pub findings: Vec<Finding>,
     /// By database.
     pub snapshots: BTreeMap<EntryName, Artifact>,
+    /// What the baseline ran when the release opened; `service=version,…` where they differ.
+    pub baseline_version: Option<String>,
+    /// Why the gate was passed without a verdict.
+    pub hotfix: Option<String>,
+    /// How the traffic went since the release opened.
+    pub timeline: Vec<Moment>,
     /// Lines for people.
     pub details: Vec<String>,
 }
@@ -78,6 +84,9 @@ impl CommandResult {
             checks: facts.judgements,
             findings: facts.findings,
             snapshots: facts.snapshots,
+            baseline_version: facts.baseline_version,
+            hotfix: facts.hotfix,
+            timeline: facts.timeline,
             details: facts.details,
         }
     }

@@ -1,0 +1,383 @@
+//! `action`: from the inputs of a GitHub action to a command of ours, and the action files themselves.
+//!
+//! The runner hands inputs over as `INPUT_*` variables, hyphens included. Each becomes the variable of the
+//! flag it stands for, so that an input beats the environment and the environment the file; an empty one is
+//! absent. Then the process starts itself again, in place, as the command. Nothing from outside is ever an
+//! argument. The action files are written from the same table, so that they cannot disagree with it.
+
+use clap::{Arg, Command};
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
+
+use crate::error::Failure;
+
+/// The commands that are actions of their own, with the permissions a job needs for each besides its
+/// provider's.
+const ACTIONS: [Action; 11] = [
+    Action { name: "preflight", permissions: &[READ, OIDC] },
+    Action { name: "snapshot-db", permissions: &[JOURNAL, OIDC] },
+    Action { name: "migrate", permissions: &[JOURNAL, OIDC] },
+    Action { name: "deploy", permissions: &[JOURNAL, OIDC] },
+    Action { name: "smoke-test", permissions: &[JOURNAL, OIDC] },
+    Action { name: "shift-traffic", permissions: &[JOURNAL, OIDC] },
+    Action { name: "verify-metrics", permissions: &[JOURNAL, OIDC] },
+    Action { name: "rollback", permissions: &[JOURNAL, OIDC] },
+    Action { name: "rollout", permissions: &[JOURNAL, OIDC] },
+    Action { name: "finish", permissions: &[JOURNAL, OIDC] },
+    Action { name: "status", permissions: &[READ, OIDC] },
+];
+
+struct Action {
+    name: &'static str,
+    permissions: &'static [&'static str],
+}
+
+const READ: &str = "contents: read, to read the journal where it is in the repository";
+const JOURNAL: &str = "contents: write, where the journal is in the repository";
+const OIDC: &str = "id-token: write, for `aws-role`";
+
+/// What the root action runs where nothing is said.
+const USUAL: &str = "rollout";
+
+/// Flags whose input has another name: command (all if empty), flag, input.
+const RENAMED: [(&str, &str, &str); 4] = [
+    ("", "time-limit", "timeout"),
+    ("", "hotfix", "hotfix-reason"),
+    ("rollback", "if-needed", "if"),
+    ("rollout", "to", "rollout-percentage"),
+];
+
+/// Flags that are of no use in an action.
+const LEFT_OUT: [&str; 4] = ["output", "outputs", "help", "version"];
+
+/// One input of one command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Input {
+    name: String,
+    help: String,
+    /// What the runner fills in where the workflow says nothing.
+    default: Option<&'static str>,
+    meaning: Meaning,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// The text is the value of this variable.
+    Text(String),
+    /// `true` sets this variable.
+    Switch(String),
+    /// `needed` sets this variable, `always` does not.
+    IfNeeded(String),
+    /// The folder to go to first.
+    Folder,
+    /// Read where it is, under its own name.
+    Secret,
+}
+
+/// What the inputs ask for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Asked {
+    command: String,
+    folder: Option<PathBuf>,
+    variables: BTreeMap<String, String>,
+    /// Variables of flags that an input switches off.
+    unset: Vec<String>,
+}
+
+/// Becomes the command that the inputs ask for. Returns only if that failed.
+pub(super) fn run(named: Option<&str>, commands: &Command) -> Failure {
+    let asked = match asked(named, commands, &|name| std::env::var(name).ok()) {
+        Ok(asked) => asked,
+        Err(failure) => return failure,
+    };
+    if let Some(folder) = &asked.folder
+        && let Err(error) = std::env::set_current_dir(folder)
+    {
+        return Failure::usage(format!("input `working-directory`: {}: {error}", folder.display()));
+    }
+    become_it(&asked)
+}
+
+fn become_it(asked: &Asked) -> Failure {
+    use std::os::unix::process::CommandExt as _;
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return Failure::Bug(format!("its own program cannot be found: {error}")),
+    };
+    let mut again = std::process::Command::new(program);
+    again.arg(&asked.command).envs(&asked.variables);
+    for name in &asked.unset {
+        again.env_remove(name);
+    }
+    let error = again.exec();
+    Failure::Bug(format!("it could not start itself again: {error}"))
+}
+
+/// Reads the inputs of the named action, or of the root action, which says the command in an input.
+fn asked(
+    named: Option<&str>,
+    commands: &Command,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Asked, Failure> {
+    let read = |input: &str| {
+        let name = format!("INPUT_{}", input.to_uppercase().replace(' ', "_"));
+        variable(&name).map(|text| text.trim().to_string()).filter(|text| !text.is_empty())
+    };
+    let command = named.map(str::to_string).or_else(|| read("command")).unwrap_or_else(|| USUAL.into());
+    if !ACTIONS.iter().any(|action| action.name == command) {
+        let known: Vec<&str> = ACTIONS.iter().map(|action| action.name).collect();
+        return Err(Failure::usage(format!(
+            "input `command`: there is no `{command}`; known: {}",
+            known.join(", ")
+        )));
+    }
+    let mut asked = Asked { command: command.clone(), ..Asked::default() };
+    for input in inputs(commands, &command) {
+        let Some(text) = read(&input.name) else { continue };
+        let wrong = |known: &str| {
+            Err(Failure::usage(format!("input `{}`: `{text}` is not one of {known}", input.name)))
+        };
+        let switch = match &input.meaning {
+            Meaning::Secret => continue,
+            Meaning::Folder => {
+                asked.folder = Some(PathBuf::from(text));
+                continue;
+            }
+            Meaning::Text(variable) => {
+                asked.variables.insert(variable.clone(), text);
+                continue;
+            }
+            Meaning::Switch(variable) => match text.as_str() {
+                "true" | "True" | "TRUE" => (variable, true),
+                "false" | "False" | "FALSE" => (variable, false),
+                _ => return wrong("true, false"),
+            },
+            Meaning::IfNeeded(variable) => match text.as_str() {
+                "needed" => (variable, true),
+                "always" => (variable, false),
+                _ => return wrong("needed, always"),
+            },
+        };
+        match switch {
+            (variable, true) => {
+                asked.variables.insert(variable.clone(), "true".into());
+            }
+            (variable, false) => asked.unset.push(variable.clone()),
+        }
+    }
+    Ok(asked)
+}
+
+/// The inputs of one command: its flags, under the names that workflows use, and what is the action's own.
+fn inputs(commands: &Command, command: &str) -> Vec<Input> {
+    let own = commands.find_subcommand(command);
+    let flags = commands.get_arguments().filter(|arg| arg.is_global_set());
+    let flags =
+        flags.chain(own.into_iter().flat_map(Command::get_arguments).filter(|arg| !arg.is_global_set()));
+    let mut inputs: Vec<Input> = flags.filter_map(|arg| of_flag(command, arg)).collect();
+    let extra = |name: &str, help: &str, meaning| Input {
+        name: name.into(),
+        help: help.into(),
+        default: None,
+        meaning,
+    };
+    inputs.push(extra("working-directory", "The folder to run in", Meaning::Folder));
+    inputs.push(extra("aws-region", "The AWS region", Meaning::Text("AWS_REGION".into())));
+    inputs.push(Input {
+        default: Some("${{ github.token }}"),
+        ..extra("github-token", "The token for the repository's API", Meaning::Secret)
+    });
+    inputs.sort_by(|a, b| a.name.cmp(&b.name));
+    inputs
+}
+
+fn of_flag(command: &str, arg: &Arg) -> Option<Input> {
+    let flag = arg.get_long().filter(|flag| !LEFT_OUT.contains(flag))?;
+    let variable = arg.get_env()?.to_str()?.to_string();
+    let renamed = RENAMED.iter().find(|(of, from, _)| (of.is_empty() || *of == command) && *from == flag);
+    let name = renamed.map_or(flag, |(_, _, to)| to).to_string();
+    let mut help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let meaning = match (arg.get_action().takes_values(), name.as_str()) {
+        (true, _) => Meaning::Text(variable),
+        (false, "if") => {
+            help = format!("`needed` or `always`. {help}");
+            Meaning::IfNeeded(variable)
+        }
+        (false, _) => Meaning::Switch(variable),
+    };
+    let usual: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    if !usual.is_empty() {
+        let _ = write!(help, " (default: {})", usual.join(","));
+    }
+    Some(Input { name, help, default: None, meaning })
+}
+
+/// The folders of all action files; the root's is `.`.
+pub(super) fn folders() -> impl Iterator<Item = &'static str> {
+    std::iter::once(".").chain(ACTIONS.iter().map(|action| action.name))
+}
+
+/// Writes the `action.yml` of one folder.
+pub(super) fn file(folder: &str, commands: &Command) -> Option<String> {
+    let action = ACTIONS.iter().find(|action| action.name == folder);
+    if action.is_none() && folder != "." {
+        return None;
+    }
+    let about = |command: &str| {
+        let about = commands.find_subcommand(command).and_then(Command::get_about);
+        about.map(ToString::to_string).unwrap_or_default()
+    };
+    let mut text = String::from("# Generated by scripts/generate.\n");
+    let permissions: Vec<&str> = match action {
+        Some(action) => action.permissions.to_vec(),
+        None => vec![JOURNAL, OIDC],
+    };
+    text.push_str("# Permissions of the job, as far as it uses them:\n");
+    for permission in permissions {
+        let _ = writeln!(text, "#   {permission}");
+    }
+    let (name, description) = match action {
+        Some(action) => (format!("tidegate {}", action.name), about(action.name)),
+        None => ("tidegate".into(), commands.get_about().map(ToString::to_string).unwrap_or_default()),
+    };
+    let _ = writeln!(text, "name: {}", quoted(&name));
+    let _ = writeln!(text, "description: {}", quoted(&description));
+    text.push_str("author: tidegate\nbranding: {icon: anchor, color: blue}\ninputs:\n");
+    let all = match action {
+        Some(action) => inputs(commands, action.name),
+        None => of_root(commands),
+    };
+    for input in all {
+        let _ = writeln!(text, "  {}:\n    description: {}", input.name, quoted(&input.help));
+        if let Some(default) = input.default {
+            let _ = writeln!(text, "    default: {default}");
+        }
+    }
+    text.push_str("outputs:\n");
+    for output in &crate::report::outputs::OUTPUTS {
+        let _ = writeln!(text, "  {}:\n    description: {}", output.name, quoted(output.help));
+    }
+    text.push_str("runs:\n  using: docker\n");
+    let (image, arguments) = match action {
+        Some(action) => ("../Dockerfile", format!("[action, {}]", action.name)),
+        None => ("Dockerfile", "[action]".into()),
+    };
+    let _ = writeln!(text, "  image: {image}\n  entrypoint: /usr/local/bin/tidegate\n  args: {arguments}");
+    Some(text)
+}
+
+/// The root action takes the inputs of every command.
+fn of_root(commands: &Command) -> Vec<Input> {
+    let mut all: BTreeMap<String, (Input, Vec<&str>)> = BTreeMap::new();
+    for action in &ACTIONS {
+        for input in inputs(commands, action.name) {
+            match all.get_mut(&input.name) {
+                None => {
+                    all.insert(input.name.clone(), (input, vec![action.name]));
+                }
+                Some((known, of)) => {
+                    if known.help != input.help && !known.help.contains(&input.help) {
+                        known.help = format!("{}; {}: {}", known.help, action.name, input.help);
+                    }
+                    of.push(action.name);
+                }
+            }
+        }
+    }
+    let known: Vec<&str> = ACTIONS.iter().map(|action| action.name).collect();
+    let command = Input {
+        name: "command".into(),
+        help: format!("One of {} (default: {USUAL})", known.join(", ")),
+        default: None,
+        meaning: Meaning::Secret,
+    };
+    let told = all.into_values().map(|(input, of)| match of.len() == ACTIONS.len() {
+        true => input,
+        false => Input { help: format!("{}: {}", of.join(", "), input.help), ..input },
+    });
+    std::iter::once(command).chain(told).collect()
+}
+
+/// A text as YAML takes it, whatever is in it.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn asked_with(named: Option<&str>, inputs: &[(&str, &str)]) -> Result<Asked, String> {
+        let commands = super::super::Cli::command();
+        let variable =
+            |name: &str| inputs.iter().find(|(input, _)| *input == name).map(|(_, text)| (*text).to_string());
+        asked(named, &commands, &variable).map_err(|failure| failure.to_string())
+    }
+
+    fn variables(asked: &Asked) -> Vec<String> {
+        asked.variables.iter().map(|(name, text)| format!("{name}={text}")).collect()
+    }
+
+    #[test]
+    fn inputs_become_the_variables_of_the_flags_they_stand_for() {
+        let inputs = [
+            ("INPUT_COMMAND", ""),
+            ("INPUT_ROLLOUT-PERCENTAGE", " 10 "),
+            ("INPUT_TIMEOUT", "5h"),
+            ("INPUT_DRY-RUN", "false"),
+            ("INPUT_SKIP-CANARY", "true"),
+            ("INPUT_HOTFIX-REASON", "a \"leak\"; $(rm -rf /)"),
+            ("INPUT_ENVIRONMENT", ""),
+            ("INPUT_AWS-REGION", "eu-west-1"),
+            ("INPUT_WORKING-DIRECTORY", "deploy"),
+            ("INPUT_TO", "50"),
+        ];
+        let asked = asked_with(None, &inputs).unwrap();
+        assert_eq!(asked.command, "rollout");
+        assert_eq!(asked.folder, Some("deploy".into()));
+        assert_eq!(asked.unset, ["TIDEGATE_DRY_RUN"]);
+        assert_eq!(
+            variables(&asked),
+            [
+                "AWS_REGION=eu-west-1",
+                "TIDEGATE_HOTFIX=a \"leak\"; $(rm -rf /)",
+                "TIDEGATE_SKIP_CANARY=true",
+                "TIDEGATE_TIME_LIMIT=5h",
+                "TIDEGATE_TO=10",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_same_input_means_what_its_command_means_by_it() {
+        let to = [("INPUT_TO", "v1")];
+        assert_eq!(variables(&asked_with(Some("rollback"), &to).unwrap()), ["TIDEGATE_TO_VERSION=v1"]);
+        assert_eq!(variables(&asked_with(Some("shift-traffic"), &to).unwrap()), ["TIDEGATE_TO=v1"]);
+        let needed = |text| asked_with(Some("rollback"), &[("INPUT_IF", text)]);
+        assert_eq!(variables(&needed("needed").unwrap()), ["TIDEGATE_IF_NEEDED=true"]);
+        assert_eq!(needed("always").unwrap().unset, ["TIDEGATE_IF_NEEDED"]);
+    }
+
+    #[test]
+    fn a_wrong_input_is_named() {
+        let wrong = |named, inputs: &[(&str, &str)]| asked_with(named, inputs).unwrap_err();
+        assert!(wrong(None, &[("INPUT_COMMAND", "demo")]).starts_with("input `command`: there is no `demo`"));
+        assert!(wrong(None, &[("INPUT_DRY-RUN", "yes")]).contains("input `dry-run`: `yes` is not one of"));
+        assert!(wrong(Some("rollback"), &[("INPUT_IF", "never")]).contains("input `if`"));
+    }
+
+    #[test]
+    fn every_action_file_is_yaml_with_the_command_as_its_only_argument() {
+        let commands = super::super::Cli::command();
+        for folder in folders() {
+            let text = file(folder, &commands).unwrap();
+            let read = crate::document::node::parse(&text).unwrap();
+            let words = match folder {
+                "." => "[action]".to_string(),
+                folder => format!("[action, {folder}]"),
+            };
+            assert!(text.contains(&format!("args: {words}\n")), "{text}");
+            assert!(read.get("inputs").is_some(), "{folder}");
+        }
+    }
+}

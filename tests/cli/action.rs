@@ -1,0 +1,152 @@
+//! The commands as steps of a workflow: inputs in, outputs, annotations and the job's page out.
+
+use crate::stage::{Ran, Stage};
+
+const CHECKED: &str =
+    "stages: [10% for 1s, 100% for 1s]\nchecks: {healthy: {target: instances, fail: below 50%}}\n";
+
+/// A job on GitHub: its files, and its variables.
+struct Job {
+    stage: Stage,
+}
+
+impl Job {
+    async fn of(extra: &str) -> Job {
+        Job { stage: Stage::set(extra).await }
+    }
+
+    /// One step, with files of its own as every step has.
+    async fn step(&self, arguments: &str, inputs: &[(&str, &str)]) -> (Ran, Step) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name).display().to_string();
+        let mut variables: Vec<(String, String)> = [
+            ("GITHUB_ACTIONS", "true".to_string()),
+            ("CI", "true".to_string()),
+            ("GITHUB_OUTPUT", file("output")),
+            ("GITHUB_STEP_SUMMARY", file("summary")),
+            ("GITHUB_SERVER_URL", "https://github.com".into()),
+            ("GITHUB_REPOSITORY", "acme/shop".into()),
+            ("GITHUB_RUN_ID", "77".into()),
+            ("GITHUB_ACTOR", "octocat".into()),
+        ]
+        .map(|(name, value)| (name.to_string(), value))
+        .into();
+        variables.extend(inputs.iter().map(|(name, text)| (format!("INPUT_{name}"), (*text).to_string())));
+        let ran = self.stage.run_with("77.1", arguments, &variables).await;
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+        let step = Step { outputs: read("output"), summary: read("summary") };
+        (ran, step)
+    }
+}
+
+struct Step {
+    outputs: String,
+    summary: String,
+}
+
+impl Step {
+    /// An output as the runner reads it: whichever of `=` and `<<` comes first in a line.
+    fn output(&self, wanted: &str) -> String {
+        let mut lines = self.outputs.lines();
+        while let Some(line) = lines.next() {
+            let (name, delimiter) = line.split_once("<<").unwrap_or_else(|| panic!("{line}"));
+            let value: Vec<&str> = lines.by_ref().take_while(|line| *line != delimiter).collect();
+            if name == wanted {
+                return value.join("\n");
+            }
+        }
+        panic!("no output `{wanted}`: {}", self.outputs);
+    }
+}
+
+#[tokio::test]
+async fn a_release_goes_out_by_the_steps_of_a_workflow() {
+    let job = Job::of(CHECKED).await;
+    let release = ("RELEASE", "v2");
+    job.step("action preflight", &[]).await.0.ends(0);
+    let (ran, deployed) = job.step("action", &[("COMMAND", "deploy"), release]).await;
+    ran.ends(0);
+    assert_eq!((deployed.output("state"), deployed.output("split")), ("open".into(), "web=0".into()));
+    assert_eq!(deployed.output("baseline-version"), "");
+    assert_eq!(deployed.summary, "", "a page is for what judges or ends");
+    let (ran, shifted) = job.step("action shift-traffic", &[("TO", "10"), release]).await;
+    ran.ends(0);
+    assert_eq!(shifted.output("split"), "web=10");
+    assert_eq!((shifted.output("changed"), shifted.output("candidate-version")), ("all".into(), "v2".into()));
+    let result: serde_json::Value = serde_json::from_str(&shifted.output("result")).unwrap();
+    assert_eq!(result["split"]["web"], 1000);
+    let (ran, judged) = job.step("action verify-metrics", &[("FOR", "1s")]).await;
+    ran.ends(0);
+    assert_eq!((judged.output("verdict"), judged.output("exit-code")), ("pass".into(), "0".into()));
+    assert!(judged.summary.contains("| healthy | web | ✅ pass |"), "{}", judged.summary);
+    assert!(judged.summary.contains("```mermaid\nxychart-beta"), "{}", judged.summary);
+    assert!(
+        judged.summary.contains("[log](https://github.com/acme/shop/actions/runs/77)"),
+        "{}",
+        judged.summary
+    );
+    let (ran, refused) = job.step("action shift-traffic", &[("TO", "101")]).await;
+    let text = ran.ends(2).text();
+    assert!(text.contains("101"), "{text}");
+    assert_eq!(refused.summary, "");
+    // Another step of the same run finds nothing to undo.
+    let (ran, kept) = job.step("action rollback", &[("IF", "needed")]).await;
+    ran.ends(0);
+    assert_eq!((kept.output("changed"), kept.summary.as_str()), ("none".into(), ""));
+    let (ran, back) = job.step("action rollback", &[("REASON", "enough seen")]).await;
+    ran.ends(0);
+    assert_eq!((back.output("state"), back.output("split")), ("rolled_back".into(), "web=0".into()));
+    assert!(back.summary.contains("rolled back"), "{}", back.summary);
+}
+
+#[tokio::test]
+async fn a_verdict_fails_the_step_unless_the_workflow_says_otherwise() {
+    let extra =
+        "stages: [100% for 8s]\nchecks: {errors: {haproxy: errors, fail: above 99%, needs: 1 events}}\n";
+    let job = Job::of(extra).await;
+    job.step("action deploy", &[("RELEASE", "v2")]).await.0.ends(0);
+    job.step("action shift-traffic", &[("TO", "100")]).await.0.ends(0);
+    job.stage.ask("set server web/green addr 127.0.0.1 port 1").await;
+    let verify = async |fail_on| job.step("action verify-metrics", &[("FAIL-ON", fail_on)]).await;
+    let (ran, step) = verify("insufficient,error").await;
+    let text = ran.ends(0).text();
+    assert_eq!((step.output("verdict"), step.output("exit-code")), ("fail".into(), "10".into()));
+    assert!(text.contains("::error title=check health of web%3A fail::"), "{text}");
+    verify("").await.0.ends(10);
+}
+
+#[tokio::test]
+async fn a_mistake_in_the_file_is_shown_at_its_line() {
+    let job = Job::of("stagse: [100%]\n").await;
+    let (ran, step) = job.step("action preflight", &[]).await;
+    let text = ran.ends(2).text();
+    assert!(
+        text.contains("\n::error file=tidegate.yml,line=7,col=1,title=tidegate::unknown key `stagse`"),
+        "{text}"
+    );
+    assert_eq!(step.output("exit-code"), "2");
+    let (ran, _) = job.step("action", &[("COMMAND", "demo")]).await;
+    assert!(ran.ends(2).text().contains("input `command`: there is no `demo`"));
+}
+
+#[tokio::test]
+async fn other_ci_systems_find_the_result_where_they_look_for_it() {
+    let stage = Stage::set(CHECKED).await;
+    let folder = stage.folder().display().to_string();
+    let run = async |variables: &[(&str, &str)]| {
+        let variables: Vec<_> = variables.iter().map(|(n, v)| ((*n).to_string(), (*v).to_string())).collect();
+        stage.run_with("1", "deploy --release v2", &variables).await.ends(0);
+    };
+    let read = |name: &str| std::fs::read_to_string(stage.folder().join(name)).unwrap();
+    run(&[("GITLAB_CI", "true"), ("CI_PROJECT_DIR", &folder)]).await;
+    let told = read("tidegate.env");
+    assert!(told.contains("TIDEGATE_RESULT_STATE=open\n"), "{told}");
+    assert!(!told.contains("RESULT_RESULT"), "{told}");
+    std::fs::remove_file(stage.folder().join("tidegate.env")).unwrap();
+    run(&[("JENKINS_URL", "https://ci.example"), ("WORKSPACE", &folder)]).await;
+    assert_eq!(read("tidegate.env").lines().count(), told.lines().count());
+    run(&[("CIRCLECI", "true"), ("BASH_ENV", &format!("{folder}/bash"))]).await;
+    assert!(read("bash").contains("export TIDEGATE_RESULT_RELEASE='v2'\n"));
+    run(&[("TIDEGATE_OUTPUTS", &format!("{folder}/own"))]).await;
+    assert!(read("own").contains("TIDEGATE_RESULT_EXIT_CODE=0\n"));
+}
