@@ -52,14 +52,15 @@ impl World for Split {
     async fn state(&self) -> String {
         let target = self.target(self.url());
         let mut seen = settled(target.as_ref()).await;
-        let rests = |name: &str| {
+        let at_rest = || {
             let mut state = self.shop.double.state();
-            let service = state.ecs.service(CLUSTER, name);
-            service.tasks.len() == service.desired
+            ["api-blue", "api-green"].iter().all(|name| {
+                let service = state.ecs.service(CLUSTER, name);
+                service.tasks.len() == service.desired
+            })
         };
         // a side that nobody waits for goes on
-        while !matches!(seen.activity, Activity::Failed { .. }) && !(rests("api-blue") && rests("api-green"))
-        {
+        while seen.activity == Activity::Idle && !at_rest() {
             seen = settled(target.as_ref()).await;
         }
         let mut text = format!("{:?}\n", seen.activity);
