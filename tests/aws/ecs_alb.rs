@@ -11,24 +11,22 @@ use tidegate::{
         share::Share,
     },
     port::{
-        Change, Fault, Grade, Target, Treat,
+        Change, Grade, Target, Treat,
         adapter::{Setting, TargetAdapter},
     },
 };
 
-use crate::{
-    double::{
-        self, Double,
-        ecs::Ending,
-        elb::{Health as TargetHealth, forward},
-        hurried, within,
-        worlds::{self, CLUSTER, Shop, shop},
-    },
-    proxy::{Proxy, Trouble, When},
+use crate::double::{
+    self, Double,
+    ecs::Ending,
+    elb::{Health as TargetHealth, forward},
+    within,
+    worlds::{self, CLUSTER, Shop, shop},
 };
 
 mod moto;
 mod preflight;
+mod trouble;
 
 pub fn connect(options: &str, setting: &Setting) -> Result<Box<dyn Target>, String> {
     let config = from_node(&parse(options).unwrap(), "services.api.ecs_alb").map_err(|e| e.to_string())?;
@@ -143,15 +141,62 @@ async fn a_deploy_brings_the_idle_side_up_and_says_what_it_waits_for() {
 
 #[tokio::test]
 async fn a_task_definition_is_made_from_the_running_one_with_another_image_and_nothing_else() {
-    let (shop, _) = deployed().await;
+    let shop = shop();
+    {
+        let mut state = shop.double.state();
+        let old = &mut state.ecs.definitions.get_mut("api:1").unwrap().value;
+        // newer than the SDK
+        old.insert("trustedExecutionConfiguration".into(), json!({"mode": "on"}));
+        old["containerDefinitions"][0]["fieldOfTomorrow"] = json!([{"a": 1}]);
+    }
+    api(&shop).apply(&within(20), &deploy(Some("shop/api:v2"))).await.unwrap();
     let state = shop.double.state();
     let (old, new) = (&state.ecs.definitions["api:1"], &state.ecs.definitions["api:2"]);
     let mut expected = Value::Object(old.value.clone());
     expected["containerDefinitions"][0]["image"] = json!("shop/api:v2");
-    // AWS fills this in
-    expected["containerDefinitions"][0].as_object_mut().unwrap().remove("cpu");
     assert_eq!(Value::Object(new.value.clone()), expected);
     assert_eq!((new.tags["team"].as_str(), new.tags["tidegate:release"].as_str()), ("shop", "v2"));
+}
+
+#[tokio::test]
+async fn another_release_is_deployed_even_where_its_image_has_the_same_name() {
+    let shop = shop();
+    let of = |release: &str| Change::Deploy {
+        side: side("api-green"),
+        release: release.parse().unwrap(),
+        artifact: Some("shop/api:latest".into()),
+    };
+    for (release, revision, deployments) in [("v2", "api:2", 1), ("v3", "api:3", 2), ("v3", "api:3", 2)] {
+        let target = api(&shop);
+        target.apply(&within(20), &of(release)).await.unwrap();
+        assert_eq!(settled(target.as_ref()).await.activity, Activity::Idle);
+        let mut state = shop.double.state();
+        assert_eq!(state.ecs.definitions[revision].tags["tidegate:release"], release);
+        assert_eq!(
+            (state.ecs.definitions.len(), state.ecs.service(CLUSTER, "api-green").definition.as_str()),
+            (deployments + 1, revision)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_look_from_before_a_deployment_of_the_same_again_tells_nothing_of_it() {
+    let shop = shop();
+    shop.double.state().ecs.broken.insert("shop/api:v2".into(), Ending::default());
+    shop.double.state().ecs.service(CLUSTER, "api-green").breaker = Some(false);
+    let target = api(&shop);
+    target.apply(&within(20), &deploy(Some("shop/api:v2"))).await.unwrap();
+    assert!(matches!(settled(target.as_ref()).await.activity, Activity::Failed { .. }));
+    shop.double.state().ecs.broken.clear();
+    shop.double.state().ecs.delay = 3;
+    target.apply(&within(20), &deploy(Some("shop/api:v2"))).await.unwrap();
+    for _ in 0..3 {
+        let seen = target.observe(&within(20)).await.unwrap();
+        let waits = matches!(&seen.activity, Activity::Busy { what } if what.contains("not shown yet"));
+        assert!(waits, "{seen:?}");
+    }
+    let seen = settled(target.as_ref()).await;
+    assert_eq!((&seen.activity, seen.sides[1].healthy()), (&Activity::Idle, 3));
 }
 
 #[tokio::test]
@@ -453,62 +498,6 @@ async fn a_target_that_is_sick_or_drains_is_told_or_left_out() {
     assert_eq!((seen.sides[1].wanted(), seen.sides[1].healthy()), (3, 2));
     let Health::Down { why } = &seen.sides[1].instances[0].health else { panic!("{seen:?}") };
     assert_eq!(why, "unhealthy, Target.Timeout, Request timed out");
-}
-
-#[tokio::test]
-async fn trouble_with_the_write_of_a_share_is_told_as_it_is() {
-    let (shop, direct) = deployed().await;
-    for trouble in Trouble::ALL {
-        direct.apply(&within(20), &to_green("10%")).await.unwrap();
-        let proxy = Proxy::start(&shop.double.url);
-        let target = target(&shop.options(&proxy.url));
-        target.observe(&within(20)).await.unwrap();
-        proxy.plan(When::first("elasticloadbalancing", "ModifyRule"), trouble);
-        let answer = target.apply(&hurried(20), &to_green("50%")).await;
-        assert_eq!(proxy.troubles(), [trouble]);
-        let seen = direct.split(&within(20)).await.unwrap()[&side("api-green")];
-        match (answer, trouble) {
-            (Ok(()), Trouble::Throttled400 | Trouble::Throttled429 | Trouble::Expired) => {
-                assert_eq!(seen, share("50%"), "{trouble:?}");
-            }
-            (Ok(()), _) => assert_eq!((seen, trouble.is_done()), (share("50%"), true), "{trouble:?}"),
-            (Err(fault), _) => {
-                assert_eq!(fault.treat, Treat::OutcomeUnknown, "{trouble:?}: {fault}");
-                let expected = if trouble.is_done() { "50%" } else { "10%" };
-                assert_eq!(seen, share(expected), "{trouble:?}");
-                // observed, and asked for again
-                target.observe(&within(20)).await.unwrap();
-                target.apply(&within(20), &to_green("50%")).await.unwrap();
-                assert_eq!(target.split(&within(20)).await.unwrap()[&side("api-green")], share("50%"));
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn trouble_with_any_call_of_a_deploy_ends_in_a_deploy_when_it_is_run_again() {
-    for operation in ["RegisterTaskDefinition", "ModifyRule", "UpdateService", "TagResource"] {
-        for trouble in [Trouble::Internal, Trouble::ResetBefore, Trouble::ResetAfter, Trouble::SentTwice] {
-            let shop = shop();
-            let proxy = Proxy::start(&shop.double.url);
-            proxy.plan(When::first("*", operation), trouble);
-            let first = target(&shop.options(&proxy.url));
-            let answer: Result<(), Fault> = first.apply(&hurried(20), &deploy(Some("shop/api:v2"))).await;
-            assert_eq!(proxy.troubles(), [trouble], "{operation}");
-            if let Err(fault) = answer {
-                assert_eq!(fault.treat, Treat::OutcomeUnknown, "{operation} {trouble:?}: {fault}");
-                assert_eq!(shop.double.state().elb.weights(&shop.rule)[0].1, 100);
-            }
-            // another process goes on
-            let second = target(&shop.options(&proxy.url));
-            second.apply(&within(20), &deploy(Some("shop/api:v2"))).await.unwrap();
-            let seen = settled(second.as_ref()).await;
-            let about = format!("{operation} {trouble:?}");
-            assert_eq!((&seen.activity, seen.sides[1].healthy()), (&Activity::Idle, 3), "{about}");
-            assert_eq!(seen.sides[1].version.as_deref(), Some("v2"), "{about}");
-            assert_eq!(shop.double.state().ecs.image(CLUSTER, "api-green"), "shop/api:v2", "{about}");
-        }
-    }
 }
 
 #[tokio::test]

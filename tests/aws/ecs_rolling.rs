@@ -11,15 +11,14 @@ use tidegate::{
     port::{Change, Grade, Target, Treat, adapter::TargetAdapter},
 };
 
-use crate::{
-    double::{
-        self, Double, REGION,
-        ecs::Ending,
-        hurried, within,
-        worlds::{self, CLUSTER},
-    },
-    proxy::{Proxy, Trouble, When},
+use crate::double::{
+    self, Double, REGION,
+    ecs::Ending,
+    within,
+    worlds::{self, CLUSTER},
 };
+
+mod trouble;
 
 fn world() -> Double {
     let double = Double::start();
@@ -29,8 +28,13 @@ fn world() -> Double {
 
 /// As a process of its own sees it.
 fn jobs(url: &str) -> Box<dyn Target> {
-    let options =
-        format!("{{cluster: {CLUSTER}, service: jobs, aws: {{endpoint: '{url}', region: {REGION}}}}}");
+    connect("jobs", "", url)
+}
+
+pub fn connect(service: &str, more: &str, url: &str) -> Box<dyn Target> {
+    let options = format!(
+        "{{cluster: {CLUSTER}, service: {service}, {more}aws: {{endpoint: '{url}', region: {REGION}}}}}"
+    );
     let folder = tempfile::tempdir().unwrap();
     let config = from_node(&parse(&options).unwrap(), "services.jobs.ecs_rolling").map_err(|e| e.to_string());
     EcsRolling::connect(config.unwrap(), &double::setting(folder.path())).unwrap()
@@ -207,29 +211,53 @@ async fn it_goes_over_as_a_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn trouble_with_any_write_ends_well_when_it_is_done_again() {
-    for operation in ["RegisterTaskDefinition", "TagResource", "UpdateService"] {
-        for trouble in [Trouble::Throttled400, Trouble::Internal, Trouble::ResetAfter, Trouble::SentTwice] {
-            let double = world();
-            let proxy = Proxy::start(&double.url);
-            proxy.plan(When::first("ecs", operation), trouble);
-            for _ in 0..2 {
-                let target = jobs(&proxy.url);
-                for change in [deploy("green", "shop/jobs:v2"), to("green")] {
-                    match target.apply(&hurried(20), &change).await {
-                        Ok(()) => {}
-                        Err(fault) if fault.treat == Treat::OutcomeUnknown => break,
-                        // the second time it serves already
-                        Err(fault) => assert!(fault.detail.contains("does not serve all"), "{fault}"),
-                    }
-                }
-                if proxy.count("ecs", "UpdateService") > 0 {
-                    read_back(target.as_ref()).await.unwrap();
-                }
-            }
-            assert_eq!(proxy.troubles(), [trouble], "{operation}");
-            let seen = look(jobs(&double.url).as_ref()).await;
-            assert_eq!(state(&seen), (100, vec![Some("v1"), Some("v2")]), "{operation} {trouble:?}");
-        }
+async fn a_service_that_others_deploy_is_left_alone() {
+    for (controller, strategy, why) in [
+        ("CODE_DEPLOY", "ROLLING", "CodeDeploy deploys it"),
+        ("EXTERNAL", "ROLLING", "deployment controller is EXTERNAL"),
+        ("ECS", "BLUE_GREEN", "ECS deploys it by BLUE_GREEN"),
+        ("ECS", "LINEAR", "ECS deploys it by LINEAR"),
+        ("ECS", "CANARY", "ECS deploys it by CANARY"),
+    ] {
+        let double = world();
+        let target = jobs(&double.url);
+        target.apply(&within(20), &deploy("green", "shop/jobs:v2")).await.unwrap();
+        let govern = |controller: &str, strategy: &str| {
+            let mut state = double.state();
+            let service = state.ecs.service(CLUSTER, "jobs");
+            (service.controller, service.strategy) = (controller.into(), strategy.into());
+        };
+        let refused = async |change: Change| {
+            let before = double.calls().len();
+            let fault = target.apply(&within(20), &change).await.unwrap_err();
+            assert_eq!(fault.treat, Treat::Permanent, "{change:?}: {fault}");
+            assert!(fault.detail.contains(why) && fault.detail.contains("nothing was changed"), "{fault}");
+            let calls = double.calls().split_off(before);
+            assert!(calls.iter().all(|call| call.operation.starts_with("Describe")), "{calls:?}");
+        };
+        govern(controller, strategy);
+        refused(deploy("green", "shop/jobs:v3")).await;
+        refused(to("green")).await;
+        govern("ECS", "ROLLING");
+        target.apply(&within(20), &to("green")).await.unwrap();
+        assert_eq!(read_back(target.as_ref()).await, Ok(100));
+        govern(controller, strategy);
+        refused(to("blue")).await;
     }
+}
+
+#[tokio::test]
+async fn a_look_from_before_a_deployment_of_the_same_again_tells_nothing_of_it() {
+    let double = world();
+    double.state().ecs.broken.insert("shop/jobs:v2".into(), Ending::default());
+    double.state().ecs.service(CLUSTER, "jobs").breaker = Some(false);
+    let target = jobs(&double.url);
+    target.apply(&within(20), &deploy("green", "shop/jobs:v2")).await.unwrap();
+    target.apply(&within(20), &to("green")).await.unwrap();
+    read_back(target.as_ref()).await.unwrap_err();
+    double.state().ecs.broken.clear();
+    double.state().ecs.delay = 3;
+    target.apply(&within(20), &to("green")).await.unwrap();
+    assert_eq!(read_back(target.as_ref()).await, Ok(100));
+    assert_eq!(look(target.as_ref()).await.activity, Activity::Idle);
 }

@@ -1,6 +1,6 @@
 //! Aliases of Lambda functions: the states a release goes through, and every trouble on the way.
 
-use std::{collections::BTreeMap, path::Path, process::Command, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use tidegate::{
     adapter::target::lambda::{Config, Lambda},
     document::{de::from_node, node::parse},
@@ -14,8 +14,9 @@ use tidegate::{
 
 use crate::{
     double::{self, Double},
-    moto::{self, Moto},
+    moto::Moto,
     proxy::{Proxy, Trouble, When},
+    troubled::until_done,
 };
 
 /// An adapter as a process has it, with a folder for its packages.
@@ -171,37 +172,31 @@ async fn a_canary_goes_from_nothing_over_ten_percent_to_all_in_the_double() {
     assert_eq!(double.state().lambda.get("by-tidegate").versions.len(), 2);
 }
 
-fn by_hand(url: &str, arguments: &[&str]) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/aws/compare_lambda.py");
-    let mut command = Command::new(moto::python().join("bin/python"));
-    command.arg(script).arg(arguments[0]).arg(url).args(&arguments[1..]);
-    let output = command.env_remove("AWS_PROFILE").output().unwrap();
-    let said =
-        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    assert!(output.status.success(), "{arguments:?}: {said}");
+fn by_hand(moto: &Moto, arguments: &[&str]) {
+    moto.by_hand("compare_lambda.py", arguments);
 }
 
 #[tokio::test]
 async fn every_state_equals_the_one_after_the_runbooks_own_commands() {
     let moto = Moto::start();
     let url = moto.url.as_str();
-    by_hand(url, &["prepare"]);
+    by_hand(&moto, &["prepare"]);
     let world = World::new(url, "function: by-tidegate, zip: jobs.zip");
     world.built("jobs.zip", "v2");
     world.deploy("green", "v2").await.unwrap();
     world.share("green", "10%").await.unwrap();
-    by_hand(url, &["canary", "v2"]);
-    by_hand(url, &["compare"]);
+    by_hand(&moto, &["canary", "v2"]);
+    by_hand(&moto, &["compare"]);
     world.share("green", "100%").await.unwrap();
     world.retire("blue").await.unwrap();
-    by_hand(url, &["all", "v2"]);
-    by_hand(url, &["compare"]);
+    by_hand(&moto, &["all", "v2"]);
+    by_hand(&moto, &["compare"]);
 }
 
 #[tokio::test]
 async fn a_canary_goes_from_nothing_over_ten_percent_to_all_in_moto() {
     let moto = Moto::start();
-    by_hand(&moto.url, &["prepare"]);
+    by_hand(&moto, &["prepare"]);
     canary(&moto.url).await;
 }
 
@@ -424,20 +419,6 @@ async fn a_write_between_look_and_shift_is_never_overwritten() {
     assert_eq!(alias(&double, "thumbs"), shown("1", &[("2", 0.1)]));
 }
 
-/// Does it as the engine does: what ends without an answer is looked at before it is asked for again.
-async fn until_done(world: &World, what: &str, act: impl AsyncFn() -> Result<(), Fault>) {
-    for _ in 0..4 {
-        match act().await {
-            Ok(()) => return,
-            Err(fault) if fault.treat == Treat::Permanent => panic!("{what}: {fault}"),
-            Err(_) => {
-                world.look().await;
-            }
-        }
-    }
-    panic!("{what} was not done after four tries");
-}
-
 #[tokio::test]
 async fn every_write_comes_through_every_trouble_once() {
     for trouble in Trouble::ALL {
@@ -449,7 +430,7 @@ async fn every_write_comes_through_every_trouble_once() {
             let what = format!("{operation} and {trouble:?}");
             proxy.plan(When::first("lambda", operation), trouble);
             world.context = Box::new(|| double::hurried(25));
-            until_done(&world, &what, async || {
+            until_done(world.target.as_ref(), &what, async || {
                 let side = SideName::new("green").unwrap();
                 let change = Change::Deploy { side, release: "v2".parse().unwrap(), artifact: None };
                 world.target.apply(&double::hurried(25), &change).await
@@ -474,7 +455,7 @@ async fn every_change_of_the_share_comes_through_every_trouble() {
             let world = World::new(&proxy.url, "functions: [thumbs, mail]");
             let what = format!("{operation} and {trouble:?}");
             proxy.plan(When::first("lambda", operation), trouble);
-            until_done(&world, &what, async || {
+            until_done(world.target.as_ref(), &what, async || {
                 let shares = [("green", "10%"), ("blue", "90%")]
                     .map(|(side, share)| (SideName::new(side).unwrap(), share.parse().unwrap()));
                 world.target.apply(&double::hurried(25), &Change::Share(shares.into())).await

@@ -13,6 +13,7 @@ mod proxy;
 #[path = "../cli/stage.rs"]
 #[allow(dead_code, reason = "shared with other suites")]
 mod stage;
+mod troubled;
 mod wire;
 
 mod calls;
@@ -20,6 +21,7 @@ mod cloudwatch;
 mod credentials;
 mod ecs_alb;
 mod ecs_rolling;
+mod ecs_same;
 mod examples;
 mod lambda;
 mod permissions;

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::TcpStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc,
     time::Duration,
@@ -65,6 +65,17 @@ impl Moto {
     /// Forgets everything.
     pub fn reset(&self) {
         self.post("/moto-api/reset");
+    }
+
+    /// Runs a script beside this file: `STEP URL ARGUMENTS`. Returns what it printed.
+    pub fn by_hand(&self, script: &str, arguments: &[&str]) -> String {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/aws").join(script);
+        let mut command = Command::new(python().join("bin/python"));
+        command.arg(script).arg(arguments[0]).arg(&self.url).args(&arguments[1..]);
+        let output = command.env_remove("AWS_PROFILE").output().unwrap();
+        let [said, wrong] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        assert!(output.status.success(), "{arguments:?}: {said}{wrong}");
+        said
     }
 
     fn post(&self, path: &str) {

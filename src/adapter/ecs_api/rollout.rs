@@ -53,6 +53,14 @@ impl Asked {
             at: cx.clock().elapsed(),
         }
     }
+
+    /// Whether it is this deployment. A later one of the same task definition is as good; one from before
+    /// it says nothing of it, even where it runs the same.
+    fn is(&self, deployment: &Deployment) -> bool {
+        let before = self.since.as_ref().is_some_and(|since| deployment.created_at() < Some(since));
+        let own = self.id.is_none() || deployment.id() == self.id.as_deref();
+        deployment.task_definition() == Some(&self.definition) && (own || !before)
+    }
 }
 
 pub fn primary(service: &Service) -> Option<&Deployment> {
@@ -66,7 +74,7 @@ pub fn rollout(cx: &Context, service: &Service, asked: Option<&Asked>) -> Rollou
     };
     let id = primary.id().unwrap_or("?");
     if let Some(asked) = asked
-        && primary.task_definition() != Some(&asked.definition)
+        && !asked.is(primary)
     {
         return lost(cx, service, primary, asked);
     }
@@ -98,11 +106,13 @@ fn lost(cx: &Context, service: &Service, primary: &Deployment, asked: &Asked) ->
         return Rollout::Going("the deployment is not shown yet".into());
     }
     let reason = own.and_then(|d| d.rollout_state_reason()).or(primary.rollout_state_reason());
+    let id = primary.id().unwrap_or("?");
+    let what = match primary.task_definition().unwrap_or("?") {
+        same if same == asked.definition => format!("is {id} and not {}", asked.id.as_deref().unwrap_or("?")),
+        other => format!("{id} runs {} and not {}", revision_of(other), revision_of(&asked.definition)),
+    };
     Rollout::Failed(format!(
-        "the PRIMARY deployment {} runs {} and not {}{}",
-        primary.id().unwrap_or("?"),
-        revision_of(primary.task_definition().unwrap_or("?")),
-        revision_of(&asked.definition),
+        "the PRIMARY deployment {what}{}",
         reason.map(|r| format!(": {r}")).unwrap_or_default(),
     ))
 }
@@ -221,6 +231,20 @@ mod tests {
         let own = deployment("d2", "ACTIVE", NEW, "FAILED", 100);
         let old = deployment("d1", "PRIMARY", OLD, "IN_PROGRESS", 50);
         assert!(matches!(seen(vec![old, own]), Rollout::Failed(_)));
+    }
+
+    #[test]
+    fn a_deployment_of_the_same_task_definition_is_not_taken_for_the_one_that_was_asked_for() {
+        let seen = |deployments| rollout(&cx(), &service(deployments), Some(&asked()));
+        for state in ["COMPLETED", "FAILED"] {
+            let before = deployment("d1", "PRIMARY", NEW, state, 50);
+            assert!(matches!(seen(vec![before]), Rollout::Going(why) if why.contains("not shown yet")));
+        }
+        let mut back = deployment("d1", "PRIMARY", NEW, "COMPLETED", 50);
+        back.updated_at = Some(DateTime::from_secs(200));
+        assert!(matches!(seen(vec![back]), Rollout::Failed(why) if why.contains("is d1 and not d2")));
+        // one that somebody began later runs the same
+        assert_eq!(seen(vec![deployment("d3", "PRIMARY", NEW, "COMPLETED", 150)]), Rollout::Done);
     }
 
     #[test]

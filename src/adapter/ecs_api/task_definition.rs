@@ -2,10 +2,17 @@
 
 use aws_sdk_ecs::{
     Client,
-    operation::register_task_definition::builders::RegisterTaskDefinitionInputBuilder,
     types::{Tag, TaskDefinition, TaskDefinitionField, TaskDefinitionStatus},
 };
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        interceptors::{Intercept, context::AfterDeserializationInterceptorContextRef},
+        orchestrator::HttpRequest,
+        runtime_components::RuntimeComponents,
+    },
+};
+use aws_smithy_types::{body::SdkBody, config_bag::ConfigBag};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
@@ -17,14 +24,14 @@ use std::{
 use super::{Cluster, ECS, revision_of, tags};
 use crate::{
     adapter::aws::{Intent, PROVIDER, call},
-    port::{Context, Fault},
+    port::{Context, Fault, Treat},
 };
 
 /// ECS refuses larger ones (64 KiB).
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 
 /// What `describe-task-definition` shows and `register-task-definition` refuses.
-const READ_ONLY: [&str; 8] = [
+const READ_ONLY: [&str; 9] = [
     "taskDefinitionArn",
     "revision",
     "status",
@@ -33,12 +40,15 @@ const READ_ONLY: [&str; 8] = [
     "registeredAt",
     "registeredBy",
     "deregisteredAt",
+    "deleteRequestedAt",
 ];
 
 /// A task definition and its tags. A revision never changes.
 pub struct Described {
     pub definition: TaskDefinition,
     pub tags: Vec<Tag>,
+    /// As the answer had it, with what this SDK does not know.
+    whole: Value,
 }
 
 /// Those that were read already.
@@ -63,9 +73,10 @@ pub struct Choice<'a> {
 
 /// A task definition that is to be registered.
 pub struct Wanted {
-    source: Source,
-    /// What it was made from: the same recipe gives the same task definition.
-    pub recipe: String,
+    /// What `aws ecs register-task-definition --cli-input-json` takes, without tags.
+    value: Value,
+    /// What it is made from.
+    source: String,
     /// What its image says it is.
     pub version: String,
     tags: Vec<Tag>,
@@ -73,9 +84,12 @@ pub struct Wanted {
     about: String,
 }
 
-enum Source {
-    Derived(Box<RegisterTaskDefinitionInputBuilder>),
-    File(Value),
+impl Wanted {
+    /// The same for the same release gives the same task definition. Another release gets one of its own:
+    /// its image may have the old name and be another one.
+    pub fn recipe(&self, release: &str) -> String {
+        digest(&[&self.source, release])
+    }
 }
 
 impl Described {
@@ -112,37 +126,21 @@ impl Described {
     pub fn with_image(&self, choice: Choice<'_>, image: &str) -> Result<Wanted, String> {
         let about = revision_of(self.arn()).to_string();
         let at = choose(choice, &self.briefs()).map_err(|why| format!("task definition {about}: {why}"))?;
-        let d = self.definition.clone();
-        let mut containers = d.container_definitions.unwrap_or_default();
-        let mut name = None;
-        if let Some(container) = containers.get_mut(at) {
-            container.image = Some(image.to_string());
-            name = container.name.clone();
-        }
-        let input = RegisterTaskDefinitionInputBuilder::default()
-            .set_family(d.family)
-            .set_task_role_arn(d.task_role_arn)
-            .set_execution_role_arn(d.execution_role_arn)
-            .set_network_mode(d.network_mode)
-            .set_container_definitions(Some(containers))
-            .set_volumes(d.volumes)
-            .set_placement_constraints(d.placement_constraints)
-            .set_requires_compatibilities(d.requires_compatibilities)
-            .set_cpu(d.cpu)
-            .set_memory(d.memory)
-            .set_pid_mode(d.pid_mode)
-            .set_ipc_mode(d.ipc_mode)
-            .set_proxy_configuration(d.proxy_configuration)
-            .set_inference_accelerators(d.inference_accelerators)
-            .set_ephemeral_storage(d.ephemeral_storage)
-            .set_runtime_platform(d.runtime_platform)
-            .set_enable_fault_injection(d.enable_fault_injection);
+        let mut value = self.whole.clone();
+        let fields = value.as_object_mut().ok_or(format!("task definition {about} could not be read"))?;
+        fields.retain(|key, value| !READ_ONLY.contains(&key.as_str()) && !value.is_null());
+        let containers = fields.get_mut("containerDefinitions").and_then(Value::as_array_mut);
+        let container = containers.and_then(|all| all.get_mut(at)).and_then(Value::as_object_mut);
+        let container = container.ok_or(format!("task definition {about} could not be read"))?;
+        container.insert("image".into(), Value::String(image.to_string()));
+        let name = container.get("name").and_then(Value::as_str).unwrap_or_default();
+        let source = digest(&[self.arn(), name, image]);
         // `aws:` tags are not ours to set
         let foreign =
             |tag: &&Tag| tag.key().is_some_and(|k| !k.starts_with(tags::OURS) && !k.starts_with("aws:"));
         Ok(Wanted {
-            source: Source::Derived(Box::new(input)),
-            recipe: digest(&[self.arn(), name.as_deref().unwrap_or_default(), image]),
+            value,
+            source,
             version: version_of(image).to_string(),
             tags: self.tags.iter().filter(foreign).cloned().collect(),
             about,
@@ -184,12 +182,13 @@ pub async fn from_file(path: &Path, choice: Choice<'_>, image: Option<&str>) -> 
     if let Some(container) = containers.get_mut(at).and_then(Value::as_object_mut) {
         container.insert("image".into(), Value::String(image.clone()));
     }
-    let foreign = own.iter().map(|tag| (text(tag, "key"), text(tag, "value")));
+    let foreign =
+        own.iter().map(|tag| Tag::builder().key(text(tag, "key")).value(text(tag, "value")).build());
     Ok(Wanted {
-        recipe: digest(&[&value.to_string()]),
+        source: digest(&[&value.to_string()]),
         version: version_of(&image).to_string(),
-        tags: foreign.map(|(key, value)| tags::tag(&key, &value)).collect(),
-        source: Source::File(value),
+        tags: foreign.collect(),
+        value,
         about,
     })
 }
@@ -203,9 +202,10 @@ impl Cluster {
         }
         let object = format!("task definition {}", revision_of(name));
         let intent = Intent::read(ECS, "DescribeTaskDefinition", &object);
+        let heard = Heard::default();
         let answer = call(&self.aws, cx, &intent, |config| {
             let ask = Client::new(&config).describe_task_definition().task_definition(name);
-            ask.include(TaskDefinitionField::Tags).send()
+            ask.include(TaskDefinitionField::Tags).customize().interceptor(heard.clone()).send()
         })
         .await?;
         let Some(definition) = answer.task_definition else {
@@ -216,44 +216,81 @@ impl Cluster {
                 "the answer is empty",
             ));
         };
-        let described = Arc::new(Described { definition, tags: answer.tags.unwrap_or_default() });
+        let (tags, whole) = (answer.tags.unwrap_or_default(), heard.definition());
+        let described = Arc::new(Described { definition, tags, whole });
         held().insert(revision_of(described.arn()).to_string(), described.clone());
         Ok(described)
     }
 
-    /// Registers it, marked so that a later run knows it; returns its ARN.
-    pub async fn register(&self, cx: &Context, wanted: &Wanted, release: &str) -> Result<String, Fault> {
+    /// Registers it, marked so that a later run knows it, and says so in `done`; returns its ARN. Where an
+    /// earlier run registered it and did not get to know, it is there already.
+    pub async fn register(
+        &self,
+        cx: &Context,
+        wanted: &Wanted,
+        release: &str,
+        done: &mut Vec<String>,
+    ) -> Result<String, Fault> {
+        let recipe = wanted.recipe(release);
+        let family = wanted.value.get("family").and_then(Value::as_str).unwrap_or_default();
+        match self.definition(cx, family).await {
+            Ok(newest) if newest.is_active() && newest.recipe() == Some(&recipe) => {
+                return Ok(newest.arn().to_string());
+            }
+            Err(fault) if fault.treat != Treat::Permanent => return Err(fault),
+            // another one, or the first of its family
+            Ok(_) | Err(_) => {}
+        }
         let mut tags = wanted.tags.clone();
-        tags.push(tags::tag(tags::RECIPE, &wanted.recipe));
+        tags.push(tags::tag(tags::RECIPE, &recipe));
         tags.push(tags::tag(tags::RELEASE, release));
         let object = format!("task definition from {}", wanted.about);
         let intent = Intent::write(ECS, "RegisterTaskDefinition", &object);
-        let answer = match &wanted.source {
-            Source::Derived(input) => {
-                let input = input.as_ref().clone().set_tags(Some(tags));
-                call(&self.aws, cx, &intent, |config| {
-                    let input = input.clone();
-                    async move { input.send_with(&Client::new(&config)).await }
-                })
-                .await?
-            }
-            Source::File(value) => {
-                let body: Arc<str> = with_tags(value, &tags).to_string().into();
-                // fields that this SDK does not know are sent all the same
-                call(&self.aws, cx, &intent, |config| {
-                    let body = body.clone();
-                    let ask = Client::new(&config).register_task_definition().family("file");
-                    let ask = ask.set_container_definitions(Some(Vec::new()));
-                    ask.customize().mutate_request(move |request| replace_body(request, &body)).send()
-                })
-                .await?
-            }
-        };
-        let arn = answer.task_definition.and_then(|d| d.task_definition_arn);
-        arn.ok_or_else(|| {
+        let body: Arc<str> = with_tags(&wanted.value, &tags).to_string().into();
+        // fields that this SDK does not know are sent all the same
+        let answer = call(&self.aws, cx, &intent, |config| {
+            let body = body.clone();
+            let ask = Client::new(&config).register_task_definition().family(family);
+            let ask = ask.set_container_definitions(Some(Vec::new()));
+            ask.customize().mutate_request(move |request| replace_body(request, &body)).send()
+        })
+        .await?;
+        let arn = answer.task_definition.and_then(|d| d.task_definition_arn).ok_or_else(|| {
             let detail = "the answer names no task definition";
             Fault::outcome_unknown(PROVIDER, "ecs:RegisterTaskDefinition", object, detail)
-        })
+        })?;
+        done.push(format!("task definition {} registered", revision_of(&arn)));
+        Ok(arn)
+    }
+}
+
+/// Keeps an answer as it came.
+#[derive(Clone, Debug, Default)]
+struct Heard(Arc<Mutex<Value>>);
+
+impl Heard {
+    fn definition(&self) -> Value {
+        let mut answer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        answer.get_mut("taskDefinition").map(Value::take).unwrap_or_default()
+    }
+}
+
+impl Intercept for Heard {
+    fn name(&self) -> &'static str {
+        "Heard"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.response().body().bytes().unwrap_or_default();
+        // what is no JSON the SDK tells of
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            serde_json::from_slice(body).unwrap_or_default();
+        Ok(())
     }
 }
 
@@ -263,7 +300,7 @@ fn with_tags(value: &Value, tags: &[Tag]) -> Value {
     value
 }
 
-fn replace_body(request: &mut aws_smithy_runtime_api::client::orchestrator::HttpRequest, body: &str) {
+fn replace_body(request: &mut HttpRequest, body: &str) {
     request.headers_mut().insert("content-length", body.len().to_string());
     *request.body_mut() = SdkBody::from(body.to_string());
 }

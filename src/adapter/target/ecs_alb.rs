@@ -6,7 +6,8 @@
 //!
 //! What a later run must know stands in tags: on a service the task definition that was deployed with its
 //! version (`tidegate:version`), so that a look needs no further call; on a task definition what it was made
-//! from (`tidegate:recipe`), so that a deploy that is run again registers none twice.
+//! from and for (`tidegate:recipe`), so that a deploy that is run again finds it: the one that the service
+//! runs, or the newest of its family, where the answer to its registration was lost.
 
 mod balancer;
 mod config;
@@ -230,18 +231,22 @@ impl EcsAlb {
         ])
     }
 
+    /// Who else deploys one of the services.
+    fn governed(&self, look: &Look) -> Option<String> {
+        [0, 1].into_iter().find_map(|side: usize| {
+            governed(&look.services[side]).map(|why| format!("{}: {why}", self.sides[side]))
+        })
+    }
+
     /// Why the traffic must not be moved forward: somebody else moves it, or gets a part of it.
     fn hands_off(&self, look: &Look) -> Option<String> {
-        let governed = [0, 1].into_iter().find_map(|side: usize| {
-            governed(&look.services[side]).map(|why| format!("{}: {why}", self.sides[side]))
-        });
         let stranger = look.strangers().into_iter().find(|(_, weight)| *weight > 0).map(|(group, weight)| {
             format!(
                 "the rule also forwards to {} (weight {weight}), whose part a shift would change",
                 resource_of(group)
             )
         });
-        governed.or(stranger)
+        self.governed(look).or(stranger)
     }
 
     /// What was asked for here decides; before that, what others began.

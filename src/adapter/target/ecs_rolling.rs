@@ -294,6 +294,9 @@ impl EcsRolling {
     ) -> Result<(), Fault> {
         const DEPLOY: &str = "deploy";
         let look = self.look(cx).await?;
+        if let Some(why) = governed(&look.service) {
+            return Err(self.refusal(DEPLOY, why));
+        }
         if look.shares[1 - side] != Share::ALL {
             let why = format!("{} does not serve all of the traffic", self.sides[1 - side]);
             return Err(self.refusal(DEPLOY, why));
@@ -307,14 +310,11 @@ impl EcsRolling {
             Some(mark) => self.cluster.definition(cx, &mark.revision).await.ok(),
             None => None,
         };
-        let known = known.filter(|known| known.is_active() && known.recipe() == Some(&wanted.recipe));
+        let recipe = wanted.recipe(release.as_str());
+        let known = known.filter(|known| known.is_active() && known.recipe() == Some(&recipe));
         let definition = match known {
             Some(known) => known.arn().to_string(),
-            None => {
-                let definition = self.cluster.register(cx, &wanted, release.as_str()).await?;
-                done.push(format!("task definition {} registered", revision_of(&definition)));
-                definition
-            }
+            None => self.cluster.register(cx, &wanted, release.as_str(), &mut done).await?,
         };
         let version = described.version(self.choice(&look.service)).unwrap_or_default();
         let tags = vec![
@@ -362,6 +362,9 @@ impl EcsRolling {
             let definition = self.cluster.definition(cx, &mark.revision).await?;
             self.ask(Asked::new(cx, definition.arn(), Some(&look.service)));
             return Ok(());
+        }
+        if let Some(why) = governed(&look.service) {
+            return Err(self.refusal(SWITCH, why));
         }
         let definition = self.cluster.definition(cx, &mark.revision).await?;
         let failed_itself = same

@@ -13,7 +13,7 @@ const BREAKER: usize = 3;
 /// Code and message; the status is 400.
 type Refusal = (&'static str, String);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Ecs {
     pub clusters: BTreeSet<String>,
     /// By `CLUSTER/NAME`.
@@ -22,6 +22,8 @@ pub struct Ecs {
     pub definitions: BTreeMap<String, Definition>,
     /// Images whose tasks do not live, and why.
     pub broken: BTreeMap<String, Ending>,
+    /// How many looks at a service after a change still show what was there before it.
+    pub delay: usize,
     /// Seconds: it passes with every change.
     now: i64,
     count: u32,
@@ -61,6 +63,8 @@ pub struct Service {
     pub events: Vec<(i64, String)>,
     pub tags: BTreeMap<String, String>,
     stopped: Vec<(String, Ending)>,
+    /// What is still shown, and how often.
+    before: Option<(Value, usize)>,
 }
 
 #[derive(Clone, Debug)]
@@ -142,6 +146,7 @@ impl Ecs {
             events: vec![(self.now, format!("(service {name}) has reached a steady state."))],
             tags: BTreeMap::new(),
             stopped: Vec::new(),
+            before: None,
         };
         while service.tasks.len() < desired {
             self.start_task(&mut service, elb);
@@ -257,6 +262,12 @@ impl Ecs {
             match self.services.remove(&key) {
                 None => failures.push(json!({"arn": arn(&format!("service/{key}")), "reason": "MISSING"})),
                 Some(mut service) => {
+                    if let Some((before, left)) = service.before.take() {
+                        services.push(before.clone());
+                        service.before = (left > 1).then_some((before, left - 1));
+                        self.services.insert(key, service);
+                        continue;
+                    }
                     self.step(&mut service, elb);
                     services.push(self.shown(&service, tagged));
                     self.services.insert(key, service);
@@ -386,6 +397,9 @@ impl Ecs {
         let key = format!("{cluster}/{}", plain(asked["service"].as_str().unwrap_or_default()));
         let missing = ("ServiceNotFoundException", "Service not found.".to_string());
         let mut service = self.services.get(&key).cloned().ok_or(missing)?;
+        if self.delay > 0 && service.before.is_none() {
+            service.before = Some((self.shown(&service, true), self.delay));
+        }
         let wanted = match asked["taskDefinition"].as_str() {
             None => service.definition.clone(),
             Some(name) => {
@@ -439,6 +453,7 @@ impl Ecs {
                 "ephemeralStorage",
                 "runtimePlatform",
                 "enableFaultInjection",
+                "trustedExecutionConfiguration",
             ],
         )?;
         let mut value = asked.as_object().cloned().unwrap_or_default();
@@ -479,6 +494,12 @@ impl Ecs {
         only(asked, &["taskDefinition", "include"])?;
         let name = asked["taskDefinition"].as_str().unwrap_or_default();
         let name = name.rsplit("task-definition/").next().unwrap_or(name);
+        // without a revision it is the newest active one
+        let revisions = self.definitions.iter().filter(|(_, definition)| definition.active);
+        let numbers =
+            revisions.filter_map(|(full, _)| full.strip_prefix(name)?.strip_prefix(':')?.parse().ok());
+        let newest = numbers.max().map(|revision: u32| format!("{name}:{revision}"));
+        let name = newest.as_deref().unwrap_or(name);
         if !self.definitions.contains_key(name) {
             return Err(("ClientException", "Unable to describe task definition.".into()));
         }

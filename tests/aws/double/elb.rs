@@ -14,7 +14,7 @@ const STICKY_SECONDS_MAX: i64 = 604_800;
 /// Status, code, message.
 type Refusal = (u16, &'static str, String);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Elb {
     pub rules: BTreeMap<String, Rule>,
     /// Default actions of listeners.

@@ -98,6 +98,16 @@ impl Double {
         Double { url: listener.url(), shared, _listener: listener }
     }
 
+    /// Another one whose services and load balancers are as these are now.
+    pub fn copy(&self) -> Double {
+        let copy = Double::start();
+        {
+            let (mut state, own) = (copy.state(), self.state());
+            (state.ecs, state.elb) = (own.ecs.clone(), own.elb.clone());
+        }
+        copy
+    }
+
     /// The same double at one more address, whose connections `accept` dresses: with TLS.
     pub fn over<S: Read + Write>(&self, accept: impl Fn(TcpStream) -> S + Send + Sync + 'static) -> Listener {
         let serving = self.shared.clone();

@@ -1,9 +1,9 @@
 //! What `preflight` says of two services and their rule.
 
 use serde_json::json;
-use tidegate::port::Grade;
+use tidegate::port::{Grade, Treat};
 
-use super::{api, refusals};
+use super::{api, deploy, refusals};
 use crate::double::{
     State,
     elb::forward,
@@ -47,6 +47,17 @@ async fn services_that_others_deploy_are_refused_with_the_reason() {
         })
         .await;
         assert!(found.len() == 1 && found[0].contains(why), "{found:?}");
+        let shop = shop();
+        {
+            let mut state = shop.double.state();
+            let service = state.ecs.service(CLUSTER, "api-green");
+            (service.controller, service.strategy) = (controller.into(), strategy.into());
+        }
+        let fault = api(&shop).apply(&within(20), &deploy(Some("shop/api:v2"))).await.unwrap_err();
+        assert_eq!(fault.treat, Treat::Permanent, "{fault}");
+        assert!(fault.detail.contains(why) && fault.detail.contains("nothing was changed"), "{fault}");
+        let wrote = shop.double.calls().into_iter().any(|call| !call.operation.starts_with("Describe"));
+        assert!(!wrote, "{:?}", shop.double.calls());
     }
 }
 

@@ -38,6 +38,9 @@ impl EcsAlb {
         if let Err(why) = &look.forward {
             return Err(self.refusal(DEPLOY, why));
         }
+        if let Some(why) = self.governed(&look) {
+            return Err(self.refusal(DEPLOY, why));
+        }
         if look.weight(1 - side).is_none() {
             let why = format!(
                 "the group of {}, which is to serve meanwhile, is not attached",
@@ -90,11 +93,10 @@ impl EcsAlb {
         };
         let version = Some(wanted.version.clone());
         let present = self.cluster.definition(cx, own).await?;
-        if present.recipe() == Some(&wanted.recipe) {
+        if present.recipe() == Some(&wanted.recipe(release.as_str())) {
             return Ok(Chosen { definition: own.to_string(), version });
         }
-        let definition = self.cluster.register(cx, &wanted, release.as_str()).await?;
-        done.push(format!("task definition {} registered", revision_of(&definition)));
+        let definition = self.cluster.register(cx, &wanted, release.as_str(), done).await?;
         Ok(Chosen { definition, version })
     }
 
