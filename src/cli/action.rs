@@ -46,6 +46,9 @@ const RENAMED: [(&str, &str, &str); 4] = [
     ("rollout", "to", "rollout-percentage"),
 ];
 
+/// Commands whose steps need the job's own tools (npm, alembic, psql): they run on the runner itself.
+const ON_RUNNER: [&str; 2] = ["migrate", "smoke-test"];
+
 /// Flags that are of no use in an action.
 const LEFT_OUT: [&str; 4] = ["output", "outputs", "help", "version"];
 
@@ -69,8 +72,8 @@ enum Meaning {
     IfNeeded(String),
     /// The folder to go to first.
     Folder,
-    /// Read where it is, under its own name.
-    Secret,
+    /// Which command, said to the root action.
+    Command,
 }
 
 /// What the inputs ask for.
@@ -120,7 +123,9 @@ fn asked(
 ) -> Result<Asked, Failure> {
     let read = |input: &str| {
         let name = format!("INPUT_{}", input.to_uppercase().replace(' ', "_"));
-        variable(&name).map(|text| text.trim().to_string()).filter(|text| !text.is_empty())
+        // A shell, as in a composite action, hands on no name with a hyphen.
+        let text = variable(&name).or_else(|| variable(&name.replace('-', "_")));
+        text.map(|text| text.trim().to_string()).filter(|text| !text.is_empty())
     };
     let command = named.map(str::to_string).or_else(|| read("command")).unwrap_or_else(|| USUAL.into());
     if !ACTIONS.iter().any(|action| action.name == command) {
@@ -137,7 +142,7 @@ fn asked(
             Err(Failure::usage(format!("input `{}`: `{text}` is not one of {known}", input.name)))
         };
         let switch = match &input.meaning {
-            Meaning::Secret => continue,
+            Meaning::Command => continue,
             Meaning::Folder => {
                 asked.folder = Some(PathBuf::from(text));
                 continue;
@@ -184,7 +189,7 @@ fn inputs(commands: &Command, command: &str) -> Vec<Input> {
     inputs.push(extra("aws-region", "The AWS region", Meaning::Text("AWS_REGION".into())));
     inputs.push(Input {
         default: Some("${{ github.token }}"),
-        ..extra("github-token", "The token for the repository's API", Meaning::Secret)
+        ..extra("github-token", "The token for the repository's API", Meaning::Text("GITHUB_TOKEN".into()))
     });
     inputs.sort_by(|a, b| a.name.cmp(&b.name));
     inputs
@@ -253,8 +258,16 @@ pub(super) fn file(folder: &str, commands: &Command) -> Option<String> {
         }
     }
     text.push_str("outputs:\n");
+    let on_runner = action.filter(|action| ON_RUNNER.contains(&action.name));
     for output in &crate::report::outputs::OUTPUTS {
         let _ = writeln!(text, "  {}:\n    description: {}", output.name, quoted(output.help));
+        if on_runner.is_some() {
+            let _ = writeln!(text, "    value: ${{{{ steps.run.outputs.{} }}}}", output.name);
+        }
+    }
+    if let Some(action) = on_runner {
+        text.push_str(&composite(action.name, &inputs(commands, action.name)));
+        return Some(text);
     }
     text.push_str("runs:\n  using: docker\n");
     let (image, arguments) = match action {
@@ -263,6 +276,21 @@ pub(super) fn file(folder: &str, commands: &Command) -> Option<String> {
     };
     let _ = writeln!(text, "  image: {image}\n  entrypoint: /usr/local/bin/tidegate\n  args: {arguments}");
     Some(text)
+}
+
+/// The steps of an action that runs on the runner itself: the binary of its own version, then the command.
+fn composite(command: &str, inputs: &[Input]) -> String {
+    let mut text = String::from("runs:\n  using: composite\n  steps:\n    - shell: bash\n      env:\n");
+    text.push_str(
+        "        GH_TOKEN: ${{ inputs.github-token }}\n        VERSION: ${{ github.action_ref }}\n",
+    );
+    text.push_str("      run: '\"$GITHUB_ACTION_PATH/../setup/install\"'\n    - id: run\n      shell: bash\n      env:\n");
+    for input in inputs {
+        let variable = input.name.to_uppercase().replace('-', "_");
+        let _ = writeln!(text, "        INPUT_{variable}: ${{{{ inputs.{} }}}}", input.name);
+    }
+    let _ = writeln!(text, "      run: tidegate action {command}");
+    text
 }
 
 /// The root action takes the inputs of every command.
@@ -288,7 +316,7 @@ fn of_root(commands: &Command) -> Vec<Input> {
         name: "command".into(),
         help: format!("One of {} (default: {USUAL})", known.join(", ")),
         default: None,
-        meaning: Meaning::Secret,
+        meaning: Meaning::Command,
     };
     let told = all.into_values().map(|(input, of)| match of.len() == ACTIONS.len() {
         true => input,
@@ -373,10 +401,11 @@ mod tests {
             let text = file(folder, &commands).unwrap();
             let read = crate::document::node::parse(&text).unwrap();
             let words = match folder {
-                "." => "[action]".to_string(),
-                folder => format!("[action, {folder}]"),
+                "." => "args: [action]\n".to_string(),
+                folder if ON_RUNNER.contains(&folder) => format!("run: tidegate action {folder}\n"),
+                folder => format!("args: [action, {folder}]\n"),
             };
-            assert!(text.contains(&format!("args: {words}\n")), "{text}");
+            assert!(text.ends_with(&words), "{text}");
             assert!(read.get("inputs").is_some(), "{folder}");
         }
     }

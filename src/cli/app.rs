@@ -149,10 +149,13 @@ async fn run_engine(
         ended = verb.run(&engine) => ended,
         signal = out_by(&stop) => Err(Failure::Interrupted {
             signal,
-            told: Told::new(
+            told: if engine.may_land().is_zero() { Told::new(
+                "a call did not answer in time; no write to a provider is without an answer",
+                "run the same command again: it goes on",
+            ) } else { Told::new(
                 "a call did not answer in time; the journal has the intent, and whether it was carried out is not known",
                 "run the same command again: it finds out; or `tidegate rollback`",
-            ),
+            ) },
         }),
     };
     let facts = engine.facts().clone();

@@ -28,7 +28,7 @@ pub(super) struct Args {
     #[arg(long = "serves", value_name = "NAME[=BACKEND]")]
     serves: Vec<String>,
     /// The two servers that are the sides
-    #[arg(long, value_name = "ONE,OTHER", value_delimiter = ',', num_args = 2)]
+    #[arg(long, value_name = "ONE,OTHER", value_delimiter = ',')]
     sides: Option<Vec<String>>,
     /// A path that answers 200 when an instance is well
     #[arg(long, value_name = "PATH")]
@@ -58,6 +58,9 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
 }
 
 fn write(args: &Args, common: &Common) -> Result<Done, Failure> {
+    if args.sides.as_ref().is_some_and(|sides| sides.len() != 2) {
+        return Err(Failure::usage("`--sides` takes two names: `--sides blue,green`"));
+    }
     let file = &common.config;
     let shown = file.display();
     if file.exists() {

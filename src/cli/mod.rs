@@ -163,11 +163,19 @@ impl crate::engine::Options {
     }
 }
 
+/// A reason says something.
+fn reason(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("a reason is needed: it is recorded".into()),
+        said => Ok(said.to_string()),
+    }
+}
+
 /// Flags of every command that the gate may stop.
 #[derive(Args, Clone, Debug, Default)]
 struct Gated {
     /// Go past the gate for this reason; it is recorded. Never past health, the journal or the read-back
-    #[arg(long, env = "TIDEGATE_HOTFIX", value_name = "REASON")]
+    #[arg(long, env = "TIDEGATE_HOTFIX", value_name = "REASON", value_parser = reason)]
     hotfix: Option<String>,
 }
 

@@ -257,11 +257,15 @@ pub fn unfit(moves: &BTreeMap<TargetName, Move>, world: &World, goal: &Goal) -> 
                 }
             }
         }
-        let gaining =
-            if m.wanted > m.before { observed.side(&m.candidate) } else { observed.other(&m.candidate) };
+        let (gaining, share) = m.gaining(observed);
         let Some(side) = gaining else { return Some(Halt::UnknownTarget { target: target.clone() }) };
         // Only a rollback may be forced: no person's word makes a sick candidate fit for more traffic.
-        if let Err(why) = side.ready()
+        let fit = match goal.aim {
+            // What it lacks in number is brought up before the traffic moves.
+            Aim::Forward => side.ready(),
+            Aim::Undo => observed.takes_back(side, share),
+        };
+        if let Err(why) = fit
             && !(goal.force && goal.aim == Aim::Undo)
         {
             return Some(Halt::Unhealthy { target: target.clone(), side: side.name.clone(), why });

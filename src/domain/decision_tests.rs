@@ -17,6 +17,7 @@ fn share(points: u16) -> Share {
 
 fn observed(green: u16, healthy: bool) -> Observed {
     let side = |text: &str, share: Share, up: bool| Side {
+        elastic: false,
         name: name(text),
         version: None,
         share,

@@ -71,6 +71,8 @@ pub struct Release {
     pub hooks: BTreeSet<(String, EntryName)>,
     /// A rollback has begun: no forward step any more.
     pub undoing: bool,
+    /// Why a rollback was asked for that has not begun: until traffic moves, it is still wanted.
+    pub asked_back: Option<String>,
     /// Why a rollback is incomplete.
     pub stuck: Option<String>,
     /// Why the last step failed, until another one succeeds.
@@ -168,7 +170,12 @@ impl History {
         let illegal = |why| Corrupt::Illegal { seq: record.seq, why };
         match &record.event {
             Event::Lease { seconds } => self.hold(record, *seconds, false),
-            Event::Preempt { seconds, .. } => self.hold(record, *seconds, true),
+            Event::Preempt { seconds, reason } => {
+                self.hold(record, *seconds, true);
+                if let Some(release) = self.release.as_mut().filter(|release| release.closed.is_none()) {
+                    release.asked_back = Some(reason.clone());
+                }
+            }
             Event::Released => {
                 if self.lease.as_ref().is_some_and(|l| l.holder.process == record.holder.process) {
                     self.lease = None;
@@ -240,6 +247,7 @@ impl Release {
             recorded: Evidence::new(),
             hotfix: None,
             hooks: BTreeSet::new(),
+            asked_back: None,
             undoing: false,
             stuck: None,
             failed: None,
@@ -416,6 +424,7 @@ impl Release {
         self.split = split;
         self.split_since = record.seq;
         self.split_at = record.at;
+        self.asked_back = None;
         self.course.push(Stood { at: record.at, split: self.split.clone() });
         self.watched = None;
     }

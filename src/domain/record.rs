@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::{
     names::{EntryName, EnvironmentName, ReleaseName, SideName, TargetName, UnitName},
-    observed::Side,
+    observed::{Observed, Side},
     sample::Sample,
     share::{Share, Split},
     verdict::{Judgement, Verdict},
@@ -222,6 +222,16 @@ pub struct Move {
     /// Shares the target may show in the middle of the change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub between: Vec<Share>,
+}
+
+impl Move {
+    /// The side that gets more traffic, and how much it has then.
+    pub fn gaining<'o>(&self, seen: &'o Observed) -> (Option<&'o Side>, Share) {
+        match self.wanted > self.before {
+            true => (seen.side(&self.candidate), self.wanted),
+            false => (seen.other(&self.candidate), self.wanted.rest()),
+        }
+    }
 }
 
 /// What a confirmed step left behind.

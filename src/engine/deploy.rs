@@ -186,7 +186,7 @@ impl Engine<'_> {
         };
         match started {
             Err(fault) => Ok(Err(fault.to_string())),
-            Ok(()) => self.wait_ready(service, side, self.healthy_within(service), true).await,
+            Ok(()) => self.wait_ready(service, side, self.healthy_within(service), Until::Deployed).await,
         }
     }
 
@@ -202,8 +202,9 @@ impl Engine<'_> {
         service: &Service,
         side: &SideName,
         limit: Duration,
-        deployed: bool,
+        until: Until,
     ) -> Result<Result<(), String>, Failure> {
+        let deployed = until == Until::Deployed;
         let began = self.clock.elapsed();
         let subject = service.name.to_string();
         let mut wait = FIRST_WAIT;
@@ -217,7 +218,12 @@ impl Engine<'_> {
                 Ok(observed) => match observed.side(side) {
                     None => format!("{side} is not there any more"),
                     Some(found) => {
-                        match still_at_work(&observed.activity, deployed).and_then(|()| found.ready()) {
+                        let fit = match until {
+                            Until::Deployed => still_at_work(&observed.activity).and_then(|()| found.ready()),
+                            Until::Carries(share) => observed.carries(found, share),
+                            Until::TakesBack(share) => observed.takes_back(found, share),
+                        };
+                        match fit {
                             Ok(()) => {
                                 self.tell_ready(service, side, &observed);
                                 return Ok(Ok(()));
@@ -251,9 +257,20 @@ impl Engine<'_> {
     }
 }
 
-fn still_at_work(activity: &Activity, deployed: bool) -> Result<(), String> {
+/// What a side is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// It was deployed just now: it is well, and the provider is done with it.
+    Deployed,
+    /// It can carry this share.
+    Carries(Share),
+    /// It can take this share back.
+    TakesBack(Share),
+}
+
+fn still_at_work(activity: &Activity) -> Result<(), String> {
     match activity {
-        Activity::Busy { what } if deployed => Err(what.clone()),
-        Activity::Idle | Activity::Busy { .. } | Activity::Failed { .. } => Ok(()),
+        Activity::Busy { what } => Err(what.clone()),
+        Activity::Idle | Activity::Failed { .. } => Ok(()),
     }
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     domain::{
         history::History,
+        names::ReleaseName,
         record::{Closing, Event, FORMAT, Holder, Record},
     },
     error::{Failure, Told},
@@ -130,6 +131,10 @@ impl<'a> Ledger<'a> {
     pub fn tell(&self, engine: &Engine<'_>) {
         let mut facts = engine.facts();
         let Some(release) = &self.history.release else { return };
+        let other = |asked: &ReleaseName| asked != release.name();
+        if release.closed.is_some() && engine.options.release.as_ref().is_some_and(other) {
+            return;
+        }
         facts.attempt = Some(release.attempt.clone());
         facts.split = release.split.clone();
         facts.snapshots = release.snapshots.clone();

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Engine,
@@ -19,6 +19,9 @@ use crate::{
     },
     port::{Ask, Fault, Reach, Window, metric::Measured},
 };
+
+/// Two whole intervals of a source that tells with a delay, and one that had begun.
+const TOLD_LATE: Duration = Duration::from_secs(180);
 
 /// What one round of asking brought.
 #[derive(Default)]
@@ -138,6 +141,16 @@ impl Engine<'_> {
             }
         }
         asks
+    }
+
+    /// How long a stage without a time of its own is watched: until a source that tells with a delay has told
+    /// of two whole intervals. Zero where all sources tell at once.
+    pub(crate) fn least_bake(&self) -> Duration {
+        let decides = |entry: &&CheckEntry| !entry.check.fail.is_empty() && !entry.check.shadow;
+        let checks = self.unit.checks.iter().filter(decides);
+        let lags = checks.filter_map(|entry| Some(self.unit.sources.get(&entry.source)?.lag()));
+        let longest = lags.max().unwrap_or_default();
+        if longest.is_zero() { longest } else { longest + TOLD_LATE }
     }
 
     /// Whether a check has something to say of the present split: some service that it reaches is tested.

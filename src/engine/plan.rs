@@ -2,7 +2,10 @@
 
 use super::{Engine, outcome::Done};
 use crate::{
-    domain::{check::Check, duration::Span},
+    domain::{
+        check::Check,
+        duration::{Span, spoken},
+    },
     error::Failure,
 };
 use std::time::Duration;
@@ -51,7 +54,12 @@ impl Engine<'_> {
             let set = if set.is_empty() { String::new() } else { format!("   ({})", set.join(", ")) };
             let only = ramp.own.map_or(String::new(), |own| format!("{} ", own.name));
             lines.push(format!("shift-traffic  {only}to {}{set}", stage.to));
-            lines.push(format!("verify-metrics for {}: {}", stage.bake, self.check_names()));
+            let least = self.least_bake();
+            let bake = match stage.bake.get().is_zero() && !least.is_zero() {
+                true => format!("{} (what the slowest source needs)", spoken(least)),
+                false => stage.bake.to_string(),
+            };
+            lines.push(format!("verify-metrics for {}: {}", bake, self.check_names()));
         }
         for entry in &self.unit.checks {
             lines.push(format!("  {}", check_line(&entry.check)));

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Engine,
+    deploy::Until,
     ledger::Ledger,
     outcome::{Changed, Done, State},
     shift::{Moved, Unapplied},
@@ -18,7 +19,7 @@ use crate::{
         history::{Pending, Release},
         names::{ReleaseName, SideName, TargetName},
         observed::Observed,
-        record::{Aim, Closing, Event, Move, SmokePhase, Step},
+        record::{Aim, Closing, Event, Move, Origin, SmokePhase, Step},
         share::{Share, Split},
         verdict::Verdict,
     },
@@ -78,11 +79,15 @@ impl Engine<'_> {
             )));
         }
         if let Some(closed) = &release.closed {
+            if how.to_baseline.is_some() {
+                let why = format!("{} is closed", release.attempt);
+                return self.without_journal(how, &Failure::usage(why)).await;
+            }
             return match closed.how {
-                Closing::RolledBack | Closing::Abandoned => Ok(Done::new(format!(
-                    "{} is closed and has no traffic: nothing to roll back",
-                    release.attempt
-                ))),
+                Closing::RolledBack | Closing::Abandoned if how.if_needed => {
+                    Ok(Done::new(format!("{} is closed: nothing to roll back", release.attempt)))
+                }
+                Closing::RolledBack | Closing::Abandoned => self.closed_and_so(&release).await,
                 _ if how.if_needed => {
                     Ok(Done::new(format!("{} is finished: nothing to roll back", release.attempt)))
                 }
@@ -142,6 +147,7 @@ impl Engine<'_> {
             }
             other => Err(other),
         })?;
+        let origin = ledger.history.open().map(Release::origin_split).unwrap_or_default();
         let moved = self.back_to_baseline(ledger).await?;
         if let Err(failure) = self.hooks(ledger, "after_rollback").await {
             self.progress.line(&format!("going on all the same: {failure}"));
@@ -167,7 +173,11 @@ impl Engine<'_> {
         let mut sentence = match &moved {
             Some(moved) => {
                 self.tell_moves(moved);
-                format!("rolled back: all traffic is at the baseline, confirmed in {}", spoken(moved.took))
+                let where_to = match origin.iter().all(|(_, share)| *share == Share::NONE) {
+                    true => "all traffic is at the baseline",
+                    false => "the traffic is split as it was when the release opened",
+                };
+                format!("rolled back: {where_to}, confirmed in {}", spoken(moved.took))
             }
             None => "rolled back: the candidate had no traffic".to_string(),
         };
@@ -181,6 +191,24 @@ impl Engine<'_> {
             sentence.push_str(&format!("; but {failure}"));
         }
         Ok(Done::new(sentence).next("tidegate status"))
+    }
+
+    /// A release that was taken back: its candidate has no more traffic than before, or somebody moved it.
+    async fn closed_and_so(&self, release: &Release) -> Result<Done, Failure> {
+        let world = self.observe_all().await?;
+        for (target, origin) in &release.opened.targets {
+            let Some(found) = world.get(target).map(|seen| seen.share(&origin.candidate)) else { continue };
+            if found > origin.share {
+                return Err(Failure::Drift(Told::new(
+                    format!(
+                        "{} is closed, but {} of {target} has {found} of the traffic; traffic is unchanged",
+                        release.attempt, origin.candidate
+                    ),
+                    format!("to take it back: `tidegate rollback --to-baseline {}`", origin.baseline),
+                )));
+            }
+        }
+        Ok(Done::new(format!("{} is closed and has no traffic: nothing to roll back", release.attempt)))
     }
 
     /// An empty journal: fine where all traffic is on one side, a lost journal where it is not.
@@ -287,7 +315,9 @@ impl Engine<'_> {
             .collect();
         let mut lacking: Vec<_> = gaining
             .iter()
-            .filter(|(service, origin, seen)| can_revive(service) && !fit(seen, &origin.baseline))
+            .filter(|(service, origin, seen)| {
+                can_revive(service) && !fit(seen, origin) && is_short(seen, origin)
+            })
             .map(|(service, origin, _)| (*service, &origin.baseline))
             .collect();
         if !lacking.is_empty() {
@@ -298,15 +328,15 @@ impl Engine<'_> {
             lacking.retain(|_| asked.next().unwrap_or(false));
         }
         let short = self.timing.settle.min(Duration::from_secs(60));
-        let (fit, unfit): (Vec<_>, Vec<_>) =
-            gaining.iter().partition(|(_, origin, seen)| fit(seen, &origin.baseline));
+        let (fit, unfit): (Vec<_>, Vec<_>) = gaining.iter().partition(|(_, origin, seen)| fit(seen, origin));
         for (service, origin, seen) in fit {
             self.tell_ready(service, &origin.baseline, seen);
         }
         let waits = unfit.into_iter().map(async |(service, origin, _)| {
             let revived = lacking.iter().any(|(s, _)| s.name == service.name);
             let limit = if revived { self.healthy_within(service) } else { short };
-            (service, origin, self.wait_ready(service, &origin.baseline, limit, false).await)
+            let until = Until::TakesBack(origin.share.rest());
+            (service, origin, self.wait_ready(service, &origin.baseline, limit, until).await)
         });
         for (service, origin, ready) in self.alive(ledger, join_all(waits)).await? {
             if let Err(why) = ready? {
@@ -326,9 +356,8 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Asks for the capacity of the baseline, which the rollback's own record covers: it is what was
-    /// recorded at the opening. Whether it came is seen by the side's health; `false`: it will not.
-    async fn revive(&self, service: &Service, side: &SideName) -> bool {
+    /// Asks for a side's capacity, which the record of a rollback or of a shift covers. Whether it came is seen by the side's health; `false`: it will not.
+    pub(crate) async fn revive(&self, service: &Service, side: &SideName) -> bool {
         self.acting();
         self.progress.line(&format!("{} {side}: bringing back its capacity", service.name));
         let cx = self.call();
@@ -362,6 +391,9 @@ impl Engine<'_> {
         }
         let failed = release.failure().is_some() || release.failed.is_some();
         if failed || release.pending.is_some() || release.undoing || release.stuck.is_some() {
+            return Ok(());
+        }
+        if release.asked_back.is_some() {
             return Ok(());
         }
         match release.verdict_here().map(|j| j.verdict) {
@@ -469,6 +501,14 @@ impl Engine<'_> {
 
     /// Where tidegate cannot deploy, the idle side must say itself that it runs this version.
     async fn known_there(&self, version: &ReleaseName) -> Result<(), Failure> {
+        for service in self.chosen().filter(|s| s.deploy.is_none() && s.artifact.is_none()) {
+            if let Err(why) = service.target.deploys_by_name() {
+                return Err(Failure::Refused(Told::new(
+                    format!("{}: {why}; nothing was changed", service.name),
+                    "go forward with a release that has the old code, or point the provider to the old version by hand",
+                )));
+            }
+        }
         let world = self.observe_all().await?;
         for service in self.chosen().filter(|s| s.deploy.is_none() && !s.target.caps().deploys) {
             let idle = world.get(&service.name).and_then(|o| o.sides.iter().min_by_key(|s| s.share));
@@ -529,6 +569,12 @@ fn can_revive(service: &Service) -> bool {
     service.target.caps().retires && service.retire.is_none()
 }
 
-fn fit(seen: &Observed, side: &SideName) -> bool {
-    seen.side(side).is_some_and(|side| side.ready().is_ok())
+/// It lacks instances, and not only health.
+fn is_short(seen: &Observed, origin: &Origin) -> bool {
+    seen.side(&origin.baseline)
+        .is_none_or(|side| side.wanted() < seen.needed(side, origin.share.rest()).max(1))
+}
+
+fn fit(seen: &Observed, origin: &Origin) -> bool {
+    seen.side(&origin.baseline).is_some_and(|side| seen.takes_back(side, origin.share.rest()).is_ok())
 }

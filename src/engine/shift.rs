@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Engine,
+    deploy::Until,
     ledger::Ledger,
     outcome::{Changed, Done, State},
     unit::Service,
@@ -236,6 +237,13 @@ impl Engine<'_> {
                 }
                 Decision::Halt(halt) => return Err(self.halt(ledger, halt).await),
             };
+            if goal.aim == Aim::Forward
+                && let Err(why) = self.scale_up(ledger, &world, &moves).await?
+            {
+                ledger.append(Event::Failed { intent, why: why.clone(), settled: true }).await?;
+                let told = format!("{why}; traffic is unchanged");
+                return Err(Failure::Step(Told::new(told, "bring it up and run the same command again")));
+            }
             all.get_or_insert_default().extend(moves.clone());
             self.apply_moves(ledger, goal, intent, &moves).await?;
             self.confirm(ledger, intent, began).await?;
@@ -248,6 +256,40 @@ impl Engine<'_> {
             before = Some(Decision::Done);
         }
         Err(Failure::Bug("the traffic did not settle in as many rounds as can be needed".into()))
+    }
+
+    /// Capacity first: where an autoscaler took away instances of a side that had little traffic, they are
+    /// brought back before it gets more. The inner error says which side lacks what.
+    async fn scale_up(
+        &self,
+        ledger: &mut Ledger<'_>,
+        world: &World,
+        moves: &BTreeMap<TargetName, Move>,
+    ) -> Result<Result<(), String>, Failure> {
+        let short: Vec<_> = moves
+            .iter()
+            .filter_map(|(target, m)| {
+                let (service, seen) = (self.unit.service(target)?, world.get(target)?);
+                let (side, share) = m.gaining(seen);
+                let side = side.filter(|side| side.elastic && seen.carries(side, share).is_err())?;
+                Some((service, &side.name, share))
+            })
+            .collect();
+        if short.is_empty() {
+            return Ok(Ok(()));
+        }
+        ledger.fence().await?;
+        let jobs = short.iter().map(async |(service, side, share)| {
+            self.revive(service, side).await;
+            let limit = self.healthy_within(service);
+            (service, self.wait_ready(service, side, limit, Until::Carries(*share)).await)
+        });
+        for (service, ready) in self.alive(ledger, join_all(jobs)).await? {
+            if let Err(why) = ready? {
+                return Ok(Err(format!("{}: {why}", service.name)));
+            }
+        }
+        Ok(Ok(()))
     }
 
     /// Looks at every target that the goal or an open intent speaks of, chosen or not.

@@ -77,6 +77,11 @@ impl Engine<'_> {
         if release.undoing {
             return Done::new("being rolled back").next("tidegate rollback");
         }
+        if let Some(reason) = &release.asked_back {
+            let sentence =
+                format!("open at {}; a rollback was asked for ({reason}) and is not done", release.reached());
+            return Done::new(sentence).next("tidegate rollback");
+        }
         let drifted = world.is_some_and(|world| {
             release.opened.targets.iter().any(|(t, o)| {
                 world.get(t).is_some_and(|seen| Some(&seen.share(&o.candidate)) != release.split.get(t))
@@ -106,8 +111,9 @@ impl Engine<'_> {
             ));
         }
         if let Some(judged) = release.verdicts.last() {
+            let here = if release.verdict_here().is_some() { "" } else { ", before the traffic moved on" };
             lines.push(format!(
-                "verdict      {} at {}",
+                "verdict      {}{here} at {}",
                 judged.verdict,
                 judged.at.strftime("%Y-%m-%d %H:%M:%SZ")
             ));

@@ -145,7 +145,8 @@ impl Engine<'_> {
                 _ => Halt::RollingBack,
             }));
         }
-        let mut bake = bake.unwrap_or_else(|| self.stages().bake_at(self.reached(&release)).get());
+        let bake = bake.unwrap_or_else(|| self.stages().bake_at(self.reached(&release)).get());
+        let mut bake = if bake.is_zero() { self.least_bake() } else { bake };
         let mut run = Run::begin(self, &release);
         let poll = self.poll_interval(bake);
         if release.verdict_here().is_some() {

@@ -16,6 +16,12 @@ pub trait Target: Send + Sync {
     /// What this target can do. Constant for its life, known without a call.
     fn caps(&self) -> Caps;
 
+    /// Whether a release's name alone says what is deployed, so that an old one can be deployed again;
+    /// otherwise why not.
+    fn deploys_by_name(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// How long its answers may take, where that is longer than usual.
     fn pace(&self) -> Pace {
         Pace::default()

@@ -4,8 +4,11 @@
 /// reference, and what a host would turn into a mention or a link to an issue is broken up unseen.
 pub fn markdown(text: &str) -> String {
     let mut safe = String::with_capacity(text.len() + text.len() / 4);
+    let mut before = ' ';
     for c in super::plain::plain(&text.replace(['\n', '\r'], " ")).chars() {
         match c {
+            // `www.` begins a link
+            '.' if before.eq_ignore_ascii_case(&'w') => safe.push_str("&#46;"),
             'a'..='z' | 'A'..='Z' | '0'..='9' | ' ' | '.' | ',' | '-' | '/' | '%' | '(' | ')' | ';' => {
                 safe.push(c)
             }
@@ -15,6 +18,7 @@ pub fn markdown(text: &str) -> String {
             c if c.is_ascii() => safe.push_str(&format!("&#{};", c as u32)),
             c => safe.push(c),
         }
+        before = c;
     }
     safe
 }
@@ -28,5 +32,6 @@ mod tests {
         assert_eq!(markdown("a <b>*c*</b>\n| d"), "a &#60;b&#62;&#42;c&#42;&#60;/b&#62; &#124; d");
         assert_eq!(markdown("@me #1"), "&#64;\u{2060}me &#35;\u{2060}1");
         assert!(!markdown("https://evil.example").contains("://"));
+        assert_eq!(markdown("www.x 1.2.3"), "www&#46;x 1.2.3");
     }
 }

@@ -68,7 +68,8 @@ fn command(level: &str, title: &str, place: Option<(&str, u32, u32)>, message: &
     let place = place.map_or(String::new(), |(file, line, column)| {
         format!("file={},line={line},col={column},", property(file))
     });
-    let message: String = message.chars().take(MESSAGE_MAX).collect();
+    let message: Vec<String> = message.lines().map(plain).collect();
+    let message: String = message.join("\n").chars().take(MESSAGE_MAX).collect();
     format!("::{level} {place}title={}::{}\n", property(title), data(&message))
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    double::ecs::Ending,
+    double::{ecs::Ending, elb::forward},
     production::Production,
     proxy::{Trouble, When},
     worlds,
@@ -224,4 +224,56 @@ fn a_rolling_deployment_that_fails_is_taken_back_by_the_shift_or_by_a_rollback()
         let status = stage.expect(0, "status");
         assert!(status.out.contains("rolled back"), "{}", status.out);
     }
+}
+
+#[test]
+fn a_side_that_an_autoscaler_made_smaller_gets_its_tasks_back_before_its_traffic() {
+    let stage = worlds::balanced();
+    stage.expect(0, "deploy --release v2");
+    stage.expect(0, "shift-traffic --to 10");
+    stage.expect(0, "verify-metrics");
+    let shrink = |name: &str| stage.double.state().ecs.service("shop", name).desired = 1;
+    let desired = |name: &str| stage.double.state().ecs.service("shop", name).desired;
+    // One task of three is enough for a tenth, and for a third.
+    shrink("api-green");
+    stage.expect(0, "status");
+    assert_eq!(desired("api-green"), 1);
+    stage.expect(0, "shift-traffic --to 50");
+    assert_eq!(desired("api-green"), 3);
+    stage.expect(0, "verify-metrics");
+    stage.expect(0, "shift-traffic --to 100");
+    shrink("api-blue");
+    stage.expect(0, "status");
+    let back = stage.expect(0, "rollback");
+    assert_eq!(desired("api-blue"), 3, "{}{}", back.out, back.err);
+    let state = stage.double.state();
+    let rule = state.elb.rules.keys().next().unwrap().clone();
+    assert_eq!(state.elb.weights(&rule).into_iter().map(|(_, weight)| weight).collect::<Vec<_>>(), [100, 0]);
+}
+
+#[test]
+fn a_rollback_that_could_not_be_done_is_still_wanted() {
+    let stage = worlds::balanced();
+    stage.expect(0, "deploy --release v2");
+    stage.expect(0, "shift-traffic --to 10");
+    stage.proxy.plan(When::all("elasticloadbalancing", "*"), Trouble::Expired);
+    stage.expect(20, "rollback");
+    stage.proxy.calm();
+    let told = stage.expect(0, "status");
+    assert!(told.out.contains("a rollback was asked for"), "{}", told.out);
+    let back = stage.expect(0, "rollback --if-needed");
+    assert!(back.out.contains("all traffic is at the baseline"), "{}", back.out);
+    // Somebody moves traffic by hand after that.
+    let rule = stage.double.state().elb.rules.keys().next().unwrap().clone();
+    {
+        let mut state = stage.double.state();
+        let groups: Vec<String> = state.elb.weights(&rule).into_iter().map(|(group, _)| group).collect();
+        let mixed = forward(&[(&groups[0], 70), (&groups[1], 30)]);
+        state.elb.rules.get_mut(&rule).unwrap().actions = vec![mixed];
+    }
+    let told = stage.expect(12, "rollback");
+    assert!(told.err.contains("api-green of api has 30 % of the traffic"), "{}", told.err);
+    stage.expect(0, "rollback --to-baseline api-blue");
+    let state = stage.double.state();
+    assert_eq!(state.elb.weights(&rule).into_iter().map(|(_, weight)| weight).collect::<Vec<_>>(), [100, 0]);
 }

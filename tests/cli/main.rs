@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod action;
+mod hostile;
 mod life;
 mod output;
 mod stage;

@@ -73,7 +73,7 @@ async fn without_a_journal_it_goes_back_to_the_side_it_is_told() {
     std::fs::rename(&kept, &journal).unwrap();
     stage.run("status --adopt record").await.ends(0);
     stage.run("rollback").await.ends(0);
-    stage.run("rollback --to-baseline purple").await.ends(0);
+    stage.run("rollback --to-baseline purple").await.ends(2);
 }
 
 #[tokio::test]

@@ -298,6 +298,7 @@ fn probed(instances: Vec<(Option<String>, State)>, health: Option<&str>, version
         health,
     });
     let side = |name: &str, instances| Side {
+        elastic: false,
         name: name.parse().unwrap(),
         version: None,
         share: Share::NONE,

@@ -289,6 +289,7 @@ impl World {
             };
             let version = self.places[target].versions.get(&name).cloned();
             sides.push(Side {
+                elastic: false,
                 instances: vec![instance(1), instance(2)],
                 labels: BTreeMap::new(),
                 name,

@@ -140,7 +140,7 @@ impl Target for EcsAlb {
             };
             let name = self.sides[index].clone();
             let labels = self.labels(&look, index);
-            sides.push(Side { name, version, share: shares[index], instances, labels });
+            sides.push(Side { name, version, share: shares[index], instances, elastic: true, labels });
         }
         Ok(Observed { sides, activity, notes })
     }

@@ -281,7 +281,7 @@ impl EcsRolling {
                 vec![Instance { name: mark.revision.clone(), address: None, health }]
             }
         };
-        Ok(Side { name, version, share, instances, labels })
+        Ok(Side { name, version, share, instances, elastic: false, labels })
     }
 
     /// Registers the candidate's task definition and notes both sides on the service; nothing runs it yet.

@@ -106,6 +106,7 @@ impl Target for Haproxy {
         notes.extend(self.lost_by_reload(&look).await);
         let shares = look.shares(|m| m.weight);
         let side = |index: usize| Side {
+            elastic: false,
             name: self.side(index).clone(),
             version: None,
             share: shares[index],

@@ -97,6 +97,13 @@ impl Target for Lambda {
         Caps { sides: self.sides.clone(), deploys: true, retires: true, precondition: true, splits: true }
     }
 
+    fn deploys_by_name(&self) -> Result<(), String> {
+        match self.source.is_named_by_release() {
+            false => Err("the package's place has no `{{release}}` in it, so that what lies there now would be published under the old name".into()),
+            true => Ok(()),
+        }
+    }
+
     fn pace(&self) -> Pace {
         let functions = u32::try_from(self.functions.len()).unwrap_or(u32::MAX);
         Pace {

@@ -113,6 +113,7 @@ impl Target for Site {
         let own = format!("{}{OWN}", self.prefix.as_str());
         let (look, kept) = try_join(self.look(cx).boxed(), self.store.list(cx, &own).boxed()).await?;
         let side = |name: &SideName| Side {
+            elastic: false,
             name: name.clone(),
             version: look.version(name),
             share: look.standing.share(name),

@@ -115,10 +115,10 @@ impl Balancer {
     /// One that is missing makes AWS refuse the whole question; the others shall not suffer for it.
     async fn rules(&self, cx: &Context, arns: Vec<String>) -> Result<BTreeMap<String, Arc<Held>>, Fault> {
         match self.describe_rules(cx, &arns).await {
-            Err(fault) if fault.treat == Treat::Permanent && fault.detail.contains("NotFound") => {
+            Err(fault) if is_missing(&fault) => {
                 let mut found = BTreeMap::new();
                 for arn in arns.chunks(1).filter(|_| arns.len() > 1) {
-                    found.extend(self.describe_rules(cx, arn).await.unwrap_or_default());
+                    found.extend(none_if_missing(self.describe_rules(cx, arn).await)?);
                 }
                 Ok(found)
             }
@@ -145,10 +145,10 @@ impl Balancer {
 
     async fn listeners(&self, cx: &Context, arns: Vec<String>) -> Result<BTreeMap<String, Arc<Held>>, Fault> {
         match self.describe_listeners(cx, &arns).await {
-            Err(fault) if fault.treat == Treat::Permanent && fault.detail.contains("NotFound") => {
+            Err(fault) if is_missing(&fault) => {
                 let mut found = BTreeMap::new();
                 for arn in arns.chunks(1).filter(|_| arns.len() > 1) {
-                    found.extend(self.describe_listeners(cx, arn).await.unwrap_or_default());
+                    found.extend(none_if_missing(self.describe_listeners(cx, arn).await)?);
                 }
                 Ok(found)
             }
@@ -303,6 +303,18 @@ pub fn with_weights(actions: &[Action], weights: &[(&str, u64)]) -> Vec<Action> 
         }
     }
     actions
+}
+
+fn is_missing(fault: &Fault) -> bool {
+    fault.treat == Treat::Permanent && fault.detail.contains("NotFound")
+}
+
+/// What is missing is not found; another fault says nothing about that.
+fn none_if_missing<T: Default>(answer: Result<T, Fault>) -> Result<T, Fault> {
+    match answer {
+        Err(fault) if is_missing(&fault) => Ok(T::default()),
+        answer => answer,
+    }
 }
 
 #[cfg(test)]

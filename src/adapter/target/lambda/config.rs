@@ -98,6 +98,17 @@ pub enum Source {
     Elsewhere,
 }
 
+impl Source {
+    /// The release's name says which package it is.
+    pub fn is_named_by_release(&self) -> bool {
+        match self {
+            Source::Zip(zip) => zip.names_release(),
+            Source::S3(package) => package.key.names_release(),
+            Source::Elsewhere => true,
+        }
+    }
+}
+
 /// One text for all functions, or one for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PerFunction {
@@ -124,6 +135,11 @@ impl PerFunction {
             }
         }
         Ok(())
+    }
+
+    fn names_release(&self) -> bool {
+        let named = |text: &String| words_of(text).is_ok_and(|words| words.contains("release"));
+        self.texts().into_iter().all(named)
     }
 
     fn texts(&self) -> Vec<&String> {

@@ -343,7 +343,7 @@ impl Look {
             .map(|(name, value)| (name.to_string(), value))
             .into(),
         };
-        Side { name: target.sides[side].clone(), version, share, instances, labels }
+        Side { name: target.sides[side].clone(), version, share, instances, elastic: false, labels }
     }
 
     fn notes(&self, target: &Lambda) -> Vec<String> {
