@@ -200,7 +200,11 @@ impl GitHub {
         let http = web::client(self.api.starts_with("https:")).map_err(fault)?;
         let client = Octocrab::builder()
             .base_uri(self.api.as_str())
-            .map(|builder| builder.add_retry_config(RetryConfig::None).personal_token(token.clone()))
+            .map(|builder| {
+                let agent = concat!("tidegate/", env!("CARGO_PKG_VERSION")).to_string();
+                let builder = builder.add_retry_config(RetryConfig::None).personal_token(token.clone());
+                builder.add_header(header::USER_AGENT, agent)
+            })
             .and_then(|builder| builder.build_with_reqwest(http))
             .map_err(|e| self.discreet(fault(format!("the client cannot be set up: {e}"))))?;
         Ok(self.client.get_or_init(|| client))
@@ -211,7 +215,6 @@ impl GitHub {
             .method(call.method.clone())
             .uri(&call.route)
             .header(header::ACCEPT, "application/vnd.github+json")
-            .header(header::USER_AGENT, concat!("tidegate/", env!("CARGO_PKG_VERSION")))
             .header("x-github-api-version", VERSION);
         if let Some(etag) = &call.etag {
             request = request.header(header::IF_NONE_MATCH, etag);
