@@ -1,12 +1,21 @@
 //! The one way into GitHub: repository, address and token from the workflow, requests that are told apart
 //! by what repeating them would do, rate limits that are obeyed.
 //!
-//! octocrab carries the requests; its own retry, which repeats POST too, is switched off. Nothing is sent
-//! while GitHub has asked to be left alone. A token is in no error and in no log.
+//! octocrab carries the requests, without its own retry, which repeats POST too. Nothing is sent while GitHub
+//! has asked to be left alone. A token is in no error and in no log.
 
 use http_body_util::BodyExt as _;
-use octocrab::{Octocrab, service::middleware::retry::RetryConfig};
-use reqwest::{Method, header};
+use octocrab::{
+    AuthState, Octocrab, OctocrabBuilder,
+    service::middleware::{
+        auth_header::AuthHeaderLayer, base_uri::BaseUriLayer, extra_headers::ExtraHeadersLayer,
+        reqwest_connector::ReqwestConnector,
+    },
+};
+use reqwest::{
+    Method,
+    header::{self, HeaderValue},
+};
 use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -143,7 +152,7 @@ impl GitHub {
             let fault = match cx.within(limit).bounded(self.send(client, call)).await {
                 Ok(Ok(answer)) => match answer.meaning(call, cx.clock()) {
                     Meaning::Told => return Ok(answer),
-                    Meaning::Refused(fault) => return Err(self.discreet(fault)),
+                    Meaning::Refused(fault) => return Err(fault),
                     Meaning::Limited(wait, why) => {
                         self.close(cx.clock().elapsed().saturating_add(wait), why);
                         continue;
@@ -155,7 +164,7 @@ impl GitHub {
                 Err(late) => self.lost(call, format!("no answer within {}", spoken(late.0))),
             };
             if fault.treat == Treat::OutcomeUnknown || cx.left() <= wait {
-                return Err(self.discreet(fault));
+                return Err(fault);
             }
             cx.clock().sleep(jittered(wait)).await;
             wait = (wait * 2).min(BACKOFF_MOST);
@@ -174,7 +183,7 @@ impl GitHub {
         let left = until.saturating_sub(cx.clock().elapsed());
         if left >= cx.left() {
             let hint = format!("run the same command again in {}", spoken(left));
-            return Err(self.discreet(call.fault(Treat::Temporary, why).hint(hint)));
+            return Err(call.fault(Treat::Temporary, why).hint(hint));
         }
         cx.clock().sleep(left).await;
         Ok(())
@@ -198,16 +207,27 @@ impl GitHub {
         };
         let fault = |why: String| call.fault(Treat::Permanent, why);
         let http = web::client(self.api.starts_with("https:")).map_err(fault)?;
-        let client = Octocrab::builder()
-            .base_uri(self.api.as_str())
-            .map(|builder| {
-                let agent = concat!("tidegate/", env!("CARGO_PKG_VERSION")).to_string();
-                let builder = builder.add_retry_config(RetryConfig::None).personal_token(token.clone());
-                builder.add_header(header::USER_AGENT, agent)
-            })
-            .and_then(|builder| builder.build_with_reqwest(http))
-            .map_err(|e| self.discreet(fault(format!("the client cannot be set up: {e}"))))?;
+        let client = self.assemble(token, http).map_err(|e| fault(format!("the client cannot be set up: {e}")))?;
         Ok(self.client.get_or_init(|| client))
+    }
+
+    /// octocrab without the layers that would repeat a request or follow it elsewhere.
+    fn assemble(&self, token: &str, http: reqwest::Client) -> Result<Octocrab, http::Error> {
+        let base: http::Uri = self.api.parse()?;
+        let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))?;
+        bearer.set_sensitive(true);
+        let agent = HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION")));
+        let built = OctocrabBuilder::new_empty()
+            .with_service(ReqwestConnector::new(http))
+            .with_layer(&ExtraHeadersLayer::new(Arc::new(vec![(header::USER_AGENT, agent)])))
+            .with_layer(&BaseUriLayer::new(base.clone()))
+            .with_layer(&AuthHeaderLayer::new(Some(bearer), base.clone(), base))
+            .with_auth(AuthState::None)
+            .build();
+        Ok(match built {
+            Ok(client) => client,
+            Err(never) => match never {},
+        })
     }
 
     async fn send(&self, client: &Octocrab, call: &Call) -> Result<Answer, Unanswered> {
@@ -245,16 +265,19 @@ impl GitHub {
                 return Err(Unanswered { sent: true, why });
             }
         }
+        if !head.status.is_success() {
+            body = self.without_token(&String::from_utf8_lossy(&body)).into_bytes();
+        }
         let etag = head.headers.get(header::ETAG).and_then(|etag| etag.to_str().ok()).map(str::to_string);
         Ok(Answer { status: head.status.as_u16(), etag, body, headers: head.headers })
     }
 
-    /// The fault without the token, wherever it may have come from.
-    fn discreet(&self, mut fault: Fault) -> Fault {
-        if let Some(token) = &self.token {
-            fault.detail = fault.detail.replace(token.as_str(), "***");
+    /// Nobody has a reason to repeat the token, and it would be shown.
+    fn without_token(&self, text: &str) -> String {
+        match &self.token {
+            Some(token) => text.replace(token.as_str(), "***"),
+            None => text.into(),
         }
-        fault
     }
 }
 

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Read as _, Write as _},
     net::TcpStream,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -211,12 +211,12 @@ impl Double {
 impl Drop for Double {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            let mut faults = std::mem::take(&mut self.state().faults);
+            let mut faults: BTreeSet<String> = std::mem::take(&mut self.state().faults).into_iter().collect();
             let exchanges = std::mem::take(&mut self.state().exchanges);
             for (request, answer) in exchanges {
                 faults.extend(DESCRIPTION.with_borrow_mut(|d| d.faults(&request, &answer)));
             }
-            assert!(faults.is_empty(), "exchanges that GitHub does not know:\n{}", faults.join("\n"));
+            assert!(faults.is_empty(), "exchanges that GitHub does not know:\n{}", faults.into_iter().collect::<Vec<_>>().join("\n"));
         }
     }
 }
@@ -348,6 +348,12 @@ impl State {
     fn about(&self) -> Message {
         let mut about = self.about.clone();
         about["full_name"] = json!(NAME);
+        // the description's own example lacks them
+        for place in ["", "/parent", "/source", "/template_repository"] {
+            if let Some(about) = about.pointer_mut(place).and_then(Value::as_object_mut) {
+                about.entry("language").or_insert(Value::Null);
+            }
+        }
         about["private"] = json!(self.private);
         about["visibility"] = json!(if self.private { "private" } else { "public" });
         answer(200, &about)

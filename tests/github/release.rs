@@ -15,7 +15,6 @@ use crate::{
 
 const SHIFT: &str = "shift-traffic --to 10 --release v1 --output json";
 const RELEASE: &str = "journal: {git: {lease: 1s}}
-deploy: {web: {}}
 databases: {main: {sqlite: shop.db}}
 migrations: {stock: {sql: 'alter table orders add column stock integer', database: main, undo: {sql: 'alter table orders drop column stock', database: main}}}
 stages: [10% for 1s, 50% for 1s, 100% for 1s]
@@ -37,6 +36,7 @@ impl World {
     async fn run(&self, arguments: &str) -> Ran {
         let mut variables = self.double.environment();
         variables.push(("GITHUB_ACTOR".into(), "octocat".into()));
+        variables.push(("TIDEGATE_CALL_SECONDS".into(), "3".into()));
         let ran = self.stage.run_with("9876543210.1", arguments, &variables).await;
         assert!(!ran.text().contains(crate::double::TOKEN), "{}", ran.text());
         ran

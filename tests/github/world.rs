@@ -121,7 +121,7 @@ impl Place for Branch {
     async fn put(&self, name: &str, text: &str) {
         let Some(number) = Branch::number(name) else {
             let state = self.double.state();
-            let clean: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+            let clean: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
             let main = state.repository.reference("refs/heads/main").unwrap();
             return state.repository.create(&format!("{BRANCH}-{clean}"), &main).unwrap();
         };
