@@ -16,8 +16,8 @@ use crate::{
     port::{
         Command, Database, Journal, Metric, SqlAddress, Target,
         adapter::{
-            Adapter, CommandAdapter, DatabaseAdapter, Environment, JournalAdapter, MetricAdapter, Setting, Shape,
-            TargetAdapter,
+            Adapter, CommandAdapter, DatabaseAdapter, Environment, JournalAdapter, MetricAdapter, Setting,
+            Shape, TargetAdapter,
         },
     },
 };

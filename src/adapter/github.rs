@@ -157,7 +157,9 @@ impl GitHub {
                         self.close(cx.clock().elapsed().saturating_add(wait), why);
                         continue;
                     }
-                    Meaning::Broken => self.lost(call, format!("HTTP {}: {}", answer.status, answer.message())),
+                    Meaning::Broken => {
+                        self.lost(call, format!("HTTP {}: {}", answer.status, answer.message()))
+                    }
                 },
                 Ok(Err(Unanswered { sent: true, why })) => self.lost(call, why),
                 Ok(Err(Unanswered { sent: false, why })) => call.fault(Treat::Temporary, why),
@@ -207,7 +209,8 @@ impl GitHub {
         };
         let fault = |why: String| call.fault(Treat::Permanent, why);
         let http = web::client(self.api.starts_with("https:")).map_err(fault)?;
-        let client = self.assemble(token, http).map_err(|e| fault(format!("the client cannot be set up: {e}")))?;
+        let client =
+            self.assemble(token, http).map_err(|e| fault(format!("the client cannot be set up: {e}")))?;
         Ok(self.client.get_or_init(|| client))
     }
 

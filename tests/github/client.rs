@@ -84,10 +84,7 @@ async fn a_token_that_is_wrong_is_not_shown() {
 async fn a_token_that_the_other_side_repeats_is_not_shown() {
     let double = Double::start();
     double.state().rule = Some("you sent ghs_0123456789abcdefABCDEF0123456789abcd");
-    let fault = open(&double)
-        .append(&within(30), &crate::journal_suite::record(1, "n"))
-        .await
-        .unwrap_err();
+    let fault = open(&double).append(&within(30), &crate::journal_suite::record(1, "n")).await.unwrap_err();
     assert!(fault.detail.contains("you sent ***"), "{fault:?}");
 }
 

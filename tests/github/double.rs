@@ -216,7 +216,11 @@ impl Drop for Double {
             for (request, answer) in exchanges {
                 faults.extend(DESCRIPTION.with_borrow_mut(|d| d.faults(&request, &answer)));
             }
-            assert!(faults.is_empty(), "exchanges that GitHub does not know:\n{}", faults.into_iter().collect::<Vec<_>>().join("\n"));
+            assert!(
+                faults.is_empty(),
+                "exchanges that GitHub does not know:\n{}",
+                faults.into_iter().collect::<Vec<_>>().join("\n")
+            );
         }
     }
 }
@@ -418,8 +422,10 @@ impl State {
         if self.repository.kind(tree).as_deref() != Some("tree") {
             return invalid("Tree SHA does not exist");
         }
-        let parents: Vec<&str> =
-            body["parents"].as_array().map(|p| p.iter().map(|p| p.as_str().unwrap()).collect()).unwrap_or_default();
+        let parents: Vec<&str> = body["parents"]
+            .as_array()
+            .map(|p| p.iter().map(|p| p.as_str().unwrap()).collect())
+            .unwrap_or_default();
         if parents.iter().any(|parent| self.repository.kind(parent).as_deref() != Some("commit")) {
             return invalid("Parent SHA does not exist or is not a commit object");
         }
@@ -486,7 +492,10 @@ fn operation(request: &Message) -> Option<Op> {
 }
 
 fn limited(status: u16) -> Message {
-    refusal(status, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.")
+    refusal(
+        status,
+        "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
+    )
 }
 
 fn invalid(message: &str) -> Message {
@@ -522,9 +531,8 @@ fn person() -> Value {
 }
 
 fn parents(commit: &Logged) -> Vec<Value> {
-    let parent = |sha: &String| {
-        json!({"sha": sha, "url": api(&format!("/git/commits/{sha}")), "html_url": page(sha)})
-    };
+    let parent =
+        |sha: &String| json!({"sha": sha, "url": api(&format!("/git/commits/{sha}")), "html_url": page(sha)});
     commit.parents.iter().map(parent).collect()
 }
 

@@ -90,10 +90,9 @@ async fn of_two_runs_that_know_the_same_head_one_gets_the_number() {
     }
     double.calls();
     let (mine, rival) = (record(2, "mine"), record(2, "rival"));
-    let (first, second) =
-        tokio::join!(async { one.append(&within(30), &mine).await.unwrap() }, async {
-            other.append(&within(30), &rival).await.unwrap()
-        });
+    let (first, second) = tokio::join!(async { one.append(&within(30), &mine).await.unwrap() }, async {
+        other.append(&within(30), &rival).await.unwrap()
+    });
     let moves: Vec<u16> = double.calls().iter().filter(|(op, _)| *op == Op::Move).map(|c| c.1).collect();
     assert_eq!(moves.len(), 2, "both asked GitHub: {moves:?}");
     let winner = match (first, second) {
@@ -146,7 +145,11 @@ async fn each_read_comes_through_each_trouble() {
 }
 
 /// What an append came to, and whether the branch has the record.
-async fn in_trouble(op: Op, seq: u64, trouble: Trouble) -> (Double, Box<dyn Journal>, Result<Appended, Fault>) {
+async fn in_trouble(
+    op: Op,
+    seq: u64,
+    trouble: Trouble,
+) -> (Double, Box<dyn Journal>, Result<Appended, Fault>) {
     let double = Double::start();
     let journal = open(&double);
     fill(journal.as_ref(), seq - 1).await;
@@ -332,8 +335,12 @@ async fn what_the_repository_does_not_allow_is_told_with_what_to_do() {
     refused(open(&double).append(&within(30), &record(1, "n")).await, &words);
     double.state().read_only = false;
     fill(open(&double).as_ref(), 1).await;
-    double.state().rule = Some("Repository rule violations found\n\nChanges must be made through a pull request.");
-    refused(open(&double).append(&within(30), &record(2, "n")).await, &["pull request", "leave `tidegate/shop/production` out"]);
+    double.state().rule =
+        Some("Repository rule violations found\n\nChanges must be made through a pull request.");
+    refused(
+        open(&double).append(&within(30), &record(2, "n")).await,
+        &["pull request", "leave `tidegate/shop/production` out"],
+    );
 
     let empty = Double::of(Repository::empty());
     refused(open(&empty).head(&within(30)).await, &["empty", "push one first"]);

@@ -119,7 +119,9 @@ impl OpenApi {
                     let place = format!("{place}/schema");
                     let kind = self.resolved(&place).map(|(_, schema)| schema["type"].clone());
                     let value = match kind.as_ref().and_then(Value::as_str) {
-                        Some("integer" | "number" | "boolean") => serde_json::from_str(&text).unwrap_or(json!(text)),
+                        Some("integer" | "number" | "boolean") => {
+                            serde_json::from_str(&text).unwrap_or(json!(text))
+                        }
                         _ => json!(text),
                     };
                     faults.extend(self.against(&place, &value).map(|why| format!("`{name}`: {why}")));
@@ -167,7 +169,11 @@ impl OpenApi {
         };
         let Some(schema) = schema.filter(|_| status != 304) else { return Vec::new() };
         match serde_json::from_slice::<Value>(&answer.body) {
-            Ok(body) => self.against(&schema, &body).map(|why| format!("answer {status}: {why}")).into_iter().collect(),
+            Ok(body) => self
+                .against(&schema, &body)
+                .map(|why| format!("answer {status}: {why}"))
+                .into_iter()
+                .collect(),
             Err(e) => vec![format!("answer {status} is not JSON: {e}")],
         }
     }
@@ -191,8 +197,10 @@ impl OpenApi {
 
     /// The example that the description has of an answer.
     pub fn example(&self, template: &str, method: &str, status: u16) -> Value {
-        let pointer =
-            format!("/paths/{}/{method}/responses/{status}/content/application~1json/examples", escaped(template));
+        let pointer = format!(
+            "/paths/{}/{method}/responses/{status}/content/application~1json/examples",
+            escaped(template)
+        );
         let examples = self.at(&pointer).and_then(Value::as_object).unwrap();
         let first = examples.keys().next().unwrap();
         self.resolved(&format!("{pointer}/{}", escaped(first))).unwrap().1["value"].clone()

@@ -82,7 +82,8 @@ async fn a_release_is_read_with_git_log() {
     }
     assert_eq!(world.stage.green().await, 100.0);
     world.history();
-    let told = world.double.state().repository.git(&["log", "--reverse", "--format=%s", BRANCH], b"").unwrap();
+    let told =
+        world.double.state().repository.git(&["log", "--reverse", "--format=%s", BRANCH], b"").unwrap();
     insta::with_settings!({filters => vec![(r"watched \d+", "watched N"), (r"baseline recorded: .*", "baseline recorded")]}, {
         insta::assert_snapshot!(told);
     });

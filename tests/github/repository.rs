@@ -47,7 +47,10 @@ impl Repository {
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("LC_ALL", "C")
             .envs([("GIT_AUTHOR_NAME", "github-actions[bot]"), ("GIT_COMMITTER_NAME", "GitHub")])
-            .envs([("GIT_AUTHOR_EMAIL", "bot@users.noreply.github.com"), ("GIT_COMMITTER_EMAIL", "noreply@github.com")])
+            .envs([
+                ("GIT_AUTHOR_EMAIL", "bot@users.noreply.github.com"),
+                ("GIT_COMMITTER_EMAIL", "noreply@github.com"),
+            ])
             .envs([("GIT_AUTHOR_DATE", "1767225600 +0000"), ("GIT_COMMITTER_DATE", "1767225600 +0000")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -65,7 +68,8 @@ impl Repository {
     }
 
     pub fn tree(&self, files: &[(&str, &str)]) -> Result<String, Refused> {
-        let lines: String = files.iter().map(|(name, blob)| format!("100644 blob {blob}\t{name}\n")).collect();
+        let lines: String =
+            files.iter().map(|(name, blob)| format!("100644 blob {blob}\t{name}\n")).collect();
         self.git(&["mktree"], lines.as_bytes())
     }
 

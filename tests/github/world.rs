@@ -11,11 +11,7 @@ use tidegate::{
     },
 };
 
-use crate::{
-    double::Double,
-    journal_suite::Place,
-    repository::Logged,
-};
+use crate::{double::Double, journal_suite::Place, repository::Logged};
 
 pub const BRANCH: &str = "refs/heads/tidegate/shop/production";
 
@@ -46,8 +42,7 @@ impl Clock for Hurried {
 
 /// A step of a workflow in which these variables are set.
 pub fn setting(variables: Vec<(String, String)>) -> Setting {
-    let env =
-        move |name: &str| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let env = move |name: &str| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
     Setting {
         base: ".".into(),
         state: ".tidegate".into(),

@@ -34,7 +34,9 @@ impl Repository {
     pub fn find(named: Option<&str>, env: &Environment) -> Result<Repository, String> {
         let from = |name: &str| env(name).filter(|value| !value.is_empty());
         let Some(text) = named.map(str::to_string).or_else(|| from("GITHUB_REPOSITORY")) else {
-            return Err("no repository is known: write `repository: OWNER/NAME`, or set GITHUB_REPOSITORY".into());
+            return Err(
+                "no repository is known: write `repository: OWNER/NAME`, or set GITHUB_REPOSITORY".into()
+            );
         };
         let part = |part: &str| {
             !part.is_empty()
@@ -60,7 +62,8 @@ impl Access {
     pub(super) fn address(&self, env: &Environment) -> Result<String, String> {
         let set = env("GITHUB_API_URL").filter(|url| !url.is_empty());
         let text = self.api.clone().or(set).unwrap_or_else(|| API.into());
-        let url = reqwest::Url::parse(&text).map_err(|e| format!("`{text}` is not the address of an API: {e}"))?;
+        let url =
+            reqwest::Url::parse(&text).map_err(|e| format!("`{text}` is not the address of an API: {e}"))?;
         let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() || !plain {
             return Err(format!("the API's address must be like {API}"));

@@ -69,8 +69,9 @@ impl Answer {
         if !self.is_success() {
             return Err(self.refused(call));
         }
-        serde_json::from_slice(&self.body)
-            .map_err(|e| call.fault(Treat::Permanent, format!("the answer is not what GitHub documents: {e}")))
+        serde_json::from_slice(&self.body).map_err(|e| {
+            call.fault(Treat::Permanent, format!("the answer is not what GitHub documents: {e}"))
+        })
     }
 
     /// The fault of a refusal.
@@ -131,7 +132,8 @@ impl Answer {
             Duration::from_secs(seconds)
         } else if number("x-ratelimit-remaining") == Some(0) {
             let now = u64::try_from(clock.now().as_second()).unwrap_or_default();
-            number("x-ratelimit-reset").map_or(WAIT_UNTOLD, |at| Duration::from_secs(at.saturating_sub(now) + 1))
+            number("x-ratelimit-reset")
+                .map_or(WAIT_UNTOLD, |at| Duration::from_secs(at.saturating_sub(now) + 1))
         } else if spoken_of || self.status == 429 {
             WAIT_UNTOLD
         } else {

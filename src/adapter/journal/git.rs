@@ -191,7 +191,9 @@ impl GitJournal {
                     Some(sha) => format!("is at {}, which is older", short(&sha)),
                     None => "is gone".into(),
                 };
-                return Err(self.broken(format!("record {known} was there, and the branch {now}: it was rewritten")));
+                return Err(
+                    self.broken(format!("record {known} was there, and the branch {now}: it was rewritten"))
+                );
             }
             cx.clock().sleep(wait).await;
             wait *= 2;
@@ -213,7 +215,9 @@ impl GitJournal {
             }
             let before = self.walk(cx, seen, sha, known).await?;
             if before.last().is_none_or(|(commit, _)| *commit != at) {
-                return Err(self.broken(format!("record {known} is another one now: the branch was rewritten")));
+                return Err(
+                    self.broken(format!("record {known} is another one now: the branch was rewritten"))
+                );
             }
         }
         if seq < seen.least {
@@ -230,7 +234,9 @@ impl GitJournal {
             if number == seq {
                 return match at == sha {
                     true => Ok(false),
-                    false => Err(self.broken(format!("record {seq} is another one now: the branch was rewritten"))),
+                    false => {
+                        Err(self.broken(format!("record {seq} is another one now: the branch was rewritten")))
+                    }
                 };
             }
             let parent = seen.commits.get(&at).and_then(|commit| commit.parents.first());
@@ -246,7 +252,8 @@ impl GitJournal {
         }
         let listed = self.branch.commits(cx, sha, count).await?;
         seen.commits.extend(listed.into_iter().map(|commit| (commit.sha.clone(), commit)));
-        let missing = || self.fault("list the commits", format!("commit {} is not in its own list", short(sha)));
+        let missing =
+            || self.fault("list the commits", format!("commit {} is not in its own list", short(sha)));
         seen.commits.get(sha).cloned().ok_or_else(missing)
     }
 
@@ -313,8 +320,8 @@ impl GitJournal {
             return Ok(commit.clone());
         }
         let operation = "write the record";
-        let text = message::message(&self.unit, &self.environment, record)
-            .map_err(|e| self.fault(operation, e))?;
+        let text =
+            message::message(&self.unit, &self.environment, record).map_err(|e| self.fault(operation, e))?;
         if text.len() > MESSAGE_BYTES_MAX {
             let detail = format!("it has {} bytes; a commit takes {MESSAGE_BYTES_MAX}", text.len());
             return Err(self.fault(operation, detail).hint("keep this journal in a bucket (`s3`)"));

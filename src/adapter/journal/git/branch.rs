@@ -39,7 +39,10 @@ pub(super) struct Commit {
 pub(super) enum Tip {
     /// To what it pointed to when the tag was given.
     Same,
-    At { sha: Option<String>, etag: Option<String> },
+    At {
+        sha: Option<String>,
+        etag: Option<String>,
+    },
 }
 
 /// How GitHub answered to a move of the branch.

@@ -123,9 +123,7 @@ fn shares(split: &Split) -> String {
     listed(split.iter().map(|(target, share)| format!("{target} {share}")))
 }
 
-fn pairs<A: std::fmt::Display, B: std::fmt::Display>(
-    map: &std::collections::BTreeMap<A, B>,
-) -> String {
+fn pairs<A: std::fmt::Display, B: std::fmt::Display>(map: &std::collections::BTreeMap<A, B>) -> String {
     listed(map.iter().map(|(a, b)| format!("{a} {b}")))
 }
 
@@ -134,7 +132,6 @@ fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use super::*;
     use crate::domain::record::{FORMAT, Holder, Move};
@@ -204,7 +201,9 @@ mod tests {
 
     #[test]
     fn a_message_of_somebody_else_has_no_record() {
-        for foreign in ["", "fix: a thing", "fix #7", "Merge pull request #7 from a/b\n\nx\n\n{}", "a/b #x c\n\nd\n\n{}"] {
+        for foreign in
+            ["", "fix: a thing", "fix #7", "Merge pull request #7 from a/b\n\nx\n\n{}", "a/b #x c\n\nd\n\n{}"]
+        {
             let why = super::record(foreign).unwrap_err();
             assert!(why.contains("not a record"), "{foreign:?}: {why}");
         }
