@@ -16,8 +16,8 @@ use crate::{
     port::{
         Command, Database, Journal, Metric, SqlAddress, Target,
         adapter::{
-            Adapter, CommandAdapter, DatabaseAdapter, JournalAdapter, MetricAdapter, Setting, Shape,
-            TargetAdapter,
+            Adapter, CommandAdapter, DatabaseAdapter, Environment, JournalAdapter, MetricAdapter, Setting,
+            Shape, TargetAdapter,
         },
     },
 };
@@ -74,6 +74,8 @@ pub const COMMANDS: &[CommandKind] = &[
 /// Journals.
 pub const JOURNALS: &[JournalKind] = &[
     JournalKind::of::<journal::file::FileJournal>(),
+    #[cfg(feature = "github")]
+    JournalKind::of::<journal::git::GitJournal>(),
     #[cfg(feature = "aws")]
     JournalKind::of::<journal::s3::S3Journal>(),
 ];
@@ -235,15 +237,23 @@ impl CommandKind {
 
 pub struct JournalKind {
     pub common: Common,
+    /// Whether a file that names no journal has this one, in this environment.
+    pub is_usual: fn(&Environment) -> bool,
     pub connect: fn(&Node, &str, &Setting) -> Connected<dyn Journal>,
+    /// For a file that names none.
+    pub connect_unasked: fn(&Node, &str, &Setting) -> Connected<dyn Journal>,
 }
 
 impl JournalKind {
     pub const fn of<A: JournalAdapter>() -> Self {
         JournalKind {
             common: Common::of::<A>(),
+            is_usual: A::is_usual,
             connect: |node, path, setting| {
                 A::connect(from_node(node, path)?, setting).map_err(at(node, path))
+            },
+            connect_unasked: |node, path, setting| {
+                A::connect_unasked(from_node(node, path)?, setting).map_err(at(node, path))
             },
         }
     }

@@ -6,6 +6,8 @@ pub mod command;
 pub mod database;
 #[cfg(feature = "aws")]
 pub mod ecs_api;
+#[cfg(feature = "github")]
+pub mod github;
 pub mod haproxy_api;
 pub mod journal;
 pub mod metric;

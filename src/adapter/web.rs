@@ -211,7 +211,7 @@ impl Web {
         if let Some(client) = cell.get() {
             return Ok(client);
         }
-        let built = build(secure).map_err(|why| asked.fault(Treat::Permanent, why))?;
+        let built = self::client(secure).map_err(|why| asked.fault(Treat::Permanent, why))?;
         Ok(cell.get_or_init(|| built))
     }
 }
@@ -266,7 +266,8 @@ pub async fn concurrently<F: Future>(limit: usize, work: Vec<F>) -> Vec<F::Outpu
     stream::iter(work).buffered(limit).collect().await
 }
 
-fn build(secure: bool) -> Result<Client, String> {
+/// A client that follows no redirects, for `https:` or for plain HTTP.
+pub(super) fn client(secure: bool) -> Result<Client, String> {
     let agent = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
     let builder = Client::builder().redirect(Policy::none()).connect_timeout(CONNECT_LIMIT).user_agent(agent);
     let builder = if secure {
@@ -305,7 +306,7 @@ fn redirect(from: &Url, response: &reqwest::Response) -> Option<Url> {
 }
 
 /// Why a request failed: the innermost reason that says something, without the URL.
-fn cause(error: &reqwest::Error) -> (Treat, String) {
+pub(super) fn cause(error: &reqwest::Error) -> (Treat, String) {
     if error.is_builder() && error.source().is_none() {
         return (Treat::Permanent, "the request cannot be written".into());
     }

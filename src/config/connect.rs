@@ -157,7 +157,10 @@ impl Work<'_> {
 
     fn journal(&mut self) -> Option<Box<dyn Journal>> {
         let config = self.config;
-        self.one(&config.sections.journal, |k, node, path, setting| (k.connect)(node, path, setting))
+        let asked = config.sections.journal_asked;
+        self.one(&config.sections.journal, |k, node, path, setting| {
+            (if asked { k.connect } else { k.connect_unasked })(node, path, setting)
+        })
     }
 
     fn step(&mut self, step: &Step) -> Option<connected::Step> {

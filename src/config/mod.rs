@@ -71,6 +71,8 @@ pub struct Config {
 pub struct Sections {
     pub name: UnitName,
     pub journal: Chosen<JournalKind>,
+    /// The file names it.
+    pub journal_asked: bool,
     pub services: Vec<Service>,
     pub databases: Vec<Database>,
     pub migrations: Vec<Migration>,
@@ -109,12 +111,13 @@ pub fn journal_of(path: &Path, environment: &EnvironmentName, env: Environment) 
     let tree = parse(&text).ok()?;
     let mut problems = Problems::default();
     let name = read_name(&tree, &mut problems)?;
-    let journal = settings::read_journal(&tree, &registry::ALL, &mut problems)?;
+    let journal = settings::read_journal(&tree, &registry::ALL, &env, &mut problems)?;
     let minimal = format!(
         "name: {name}\nservices: {{none: {{haproxy: {{socket: none, backend: none, sides: [a, b]}}}}}}\n"
     );
     let mut config = Config::from_text(path, minimal, &production()?, env).ok()?;
     config.sections.journal = journal;
+    config.sections.journal_asked = settings::names_journal(&tree);
     config.environment = environment.clone();
     config.connect_journal().ok()
 }
@@ -179,12 +182,12 @@ impl Config {
             return Err(environments::unlisted(&shown, environment, &listed));
         }
         let tree = environments::tree_in(&whole, over);
-        let mut sections = Sections::read(&whole, registry, &mut problems);
+        let mut sections = Sections::read(&whole, registry, &env, &mut problems);
         if problems.is_empty() {
             for (name, over) in &listed {
                 let mut here = Problems::default();
                 let merged = environments::tree_in(&whole, Some(over));
-                let read = Sections::read(&merged, registry, &mut here);
+                let read = Sections::read(&merged, registry, &env, &mut here);
                 here.into_sorted()
                     .into_iter()
                     .for_each(|l| problems.add(environments::in_environment(name, l)));
@@ -213,11 +216,16 @@ impl Config {
 
 impl Sections {
     /// Reads every section; `None` only where a problem was noted.
-    fn read(tree: &Node, registry: &'static Registry, problems: &mut Problems) -> Option<Sections> {
+    fn read(
+        tree: &Node,
+        registry: &'static Registry,
+        env: &Environment,
+        problems: &mut Problems,
+    ) -> Option<Sections> {
         check_names(tree, problems);
         refuse_credentials(tree, "", problems);
         let name = read_name(tree, problems);
-        let journal = settings::read_journal(tree, registry, problems);
+        let journal = settings::read_journal(tree, registry, env, problems);
         let services = services::read(tree, registry, problems);
         let databases = databases::read(tree, registry, problems);
         let migrations = databases::read_migrations(tree, registry, problems);
@@ -230,6 +238,7 @@ impl Sections {
         Some(Sections {
             name: name?,
             journal: journal?,
+            journal_asked: settings::names_journal(tree),
             services,
             databases,
             migrations,

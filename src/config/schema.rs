@@ -151,7 +151,7 @@ fn journal(registry: &'static Registry) -> Value {
     }
     described(
         &schema,
-        "Where the record of releases is kept; `.tidegate/journal` beside this file by default.",
+        "Where the record of releases is kept; by default a branch of the repository in GitHub Actions, else `.tidegate/journal` beside this file.",
     )
 }
 

@@ -18,10 +18,11 @@ use crate::{
         stage::{Stage, Stages},
     },
     engine::unit::{Finish, Reaction, When},
+    port::adapter::Environment,
     registry::{JournalKind, Registry},
 };
 
-/// The journal of a file that names none.
+/// The journal of a file that names none, where no other is the usual one.
 pub(crate) const JOURNAL: &str = "file";
 
 /// A journal has no keys beside its adapter.
@@ -33,15 +34,23 @@ pub(crate) fn journal_spec(registry: &'static Registry) -> Spec<JournalKind> {
     Spec::new::<NoKeys>("a journal", registry.journals.iter().collect(), &[])
 }
 
+pub(crate) fn names_journal(tree: &Node) -> bool {
+    tree.get("journal").is_some_and(|node| node.kind != Is::Null)
+}
+
 pub(crate) fn read_journal(
     tree: &Node,
     registry: &'static Registry,
+    env: &Environment,
     problems: &mut Problems,
 ) -> Option<Chosen<JournalKind>> {
     let spec = journal_spec(registry);
     let node = tree.get("journal").filter(|n| n.kind != Is::Null);
     let (name, position) = match node {
-        None => (JOURNAL, tree.position),
+        None => {
+            let usual = spec.kinds.iter().find(|kind| (kind.is_usual)(env));
+            (usual.map_or(JOURNAL, |kind| kind.common.name), tree.position)
+        }
         Some(Node { kind: Is::Text(name), position }) => (name.as_str(), *position),
         Some(node) => return spec.choose(node, "journal", problems),
     };

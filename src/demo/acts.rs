@@ -144,6 +144,9 @@ impl<'a> Stage<'a> {
             .args(command.split(' '))
             .current_dir(&self.folder.path)
             .envs(surroundings(self.play))
+            // its journal is the folder's, wherever it is played
+            .env_remove("GITHUB_ACTIONS")
+            .env_remove("RUNNER_ENVIRONMENT")
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;

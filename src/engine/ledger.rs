@@ -39,6 +39,10 @@ const RACES_MAX: usize = 32;
 /// A lease lasts at least as long as this many calls.
 const LEASE_CALLS: u64 = 3;
 const APPEND_TRIES: u32 = 4;
+/// A holder is looked at this often while its lease is waited out; long leases belong to journals where a look
+/// costs something.
+const LOOK_FIRST: Duration = Duration::from_millis(500);
+const LEASE_LOOKS: u32 = 60;
 
 impl<'a> Ledger<'a> {
     /// Loads the newest attempt.
@@ -205,8 +209,8 @@ impl<'a> Ledger<'a> {
                     left.as_secs()
                 ),
             );
-            stop.pause(self.clock.as_ref(), left.min(Duration::from_millis(500)).min(self.lease() / 4))
-                .await?;
+            let pause = LOOK_FIRST.max(self.lease() / LEASE_LOOKS).min(self.lease() / 4);
+            stop.pause(self.clock.as_ref(), left.min(pause)).await?;
             let cx = self.cx();
             let head = self.read("read the head", self.journal.head(&cx)).await?;
             if head.as_ref().map(|r| &r.nonce) == self.history.head.as_ref() {

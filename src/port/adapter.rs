@@ -71,6 +71,16 @@ pub trait CommandAdapter: Adapter {
 
 pub trait JournalAdapter: Adapter {
     fn connect(config: Self::Config, setting: &Setting) -> Result<Box<dyn Journal>, String>;
+
+    /// Whether this is the journal of a file that names none, in a process with this environment.
+    fn is_usual(_env: &Environment) -> bool {
+        false
+    }
+
+    /// The same for such a file: what takes somebody's word is refused here.
+    fn connect_unasked(config: Self::Config, setting: &Setting) -> Result<Box<dyn Journal>, String> {
+        Self::connect(config, setting)
+    }
 }
 
 /// What a check's numbers are.

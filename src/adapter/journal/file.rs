@@ -63,6 +63,11 @@ impl JournalAdapter for FileJournal {
         if config.lease.get().as_secs() == 0 {
             return Err("a lease lasts at least `1s`".into());
         }
+        if (setting.env)("RUNNER_ENVIRONMENT").is_some_and(|kind| kind == "github-hosted") {
+            return Err("files on a hosted runner are thrown away with it, and the next job would remember \
+                        nothing: write `journal: git`, or `journal: {s3: {bucket: NAME}}`"
+                .into());
+        }
         let dir = root.join(setting.unit.as_str()).join(setting.environment.as_str());
         Ok(Box::new(FileJournal { dir, lease_seconds: config.lease.get().as_secs() }))
     }

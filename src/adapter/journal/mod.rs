@@ -5,6 +5,8 @@ use serde::Deserialize;
 use crate::domain::record::{FORMAT, Record};
 
 pub mod file;
+#[cfg(feature = "github")]
+pub mod git;
 #[cfg(feature = "aws")]
 pub mod s3;
 
