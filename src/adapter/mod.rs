@@ -9,6 +9,7 @@ pub mod ecs_api;
 pub mod haproxy_api;
 pub mod journal;
 pub mod metric;
+pub mod owner;
 pub mod process;
 pub mod sql_client;
 pub mod target;
