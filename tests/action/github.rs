@@ -2,14 +2,16 @@
 
 use super::{
     postgres::Server,
-    production::Production,
+    production::{HANGS, Production},
     runner::{Ended, Job},
     world::{BLUE_HAS_ALL, GREEN_HAS_A_TENTH, GREEN_HAS_ALL},
 };
 use rustix::process::Signal;
 
-const QUICK: &str = "stages: [10% for 1s, 100% for 1s]\nchecks:\n  healthy: {target: instances, fail: below 50%}\n";
-const SLOW: &str = "stages: [10% for 1h, 100% for 1h]\nchecks:\n  healthy: {target: instances, fail: below 50%}\n";
+const QUICK: &str =
+    "stages: [10% for 1s, 100% for 1s]\nchecks:\n  healthy: {target: instances, fail: below 50%}\n";
+const SLOW: &str =
+    "stages: [10% for 1h, 100% for 1h]\nchecks:\n  healthy: {target: instances, fail: below 50%}\n";
 
 fn cancelled_by_the_first_signal(ended: &Ended) {
     assert_eq!(ended.told, [Signal::INT], "{}", ended.said.text());
@@ -56,14 +58,14 @@ fn inputs_reach_the_command() {
 #[test]
 fn a_cancel_in_the_middle_of_a_write_leaves_time_to_say_so_and_the_rollback_step_takes_it_back() {
     let job = Job::new();
-    let production = Production::start(&job.workspace(), Some("set weight"));
+    let production = Production::start(&job.workspace(), Some(HANGS));
     job.write("tidegate.yml", &production.config(SLOW));
     let rollout = job.step("rollout").with("release", "v2").env("TIDEGATE_CALL_SECONDS", "3600").start();
     production.hung();
     let ended = rollout.cancel();
     cancelled_by_the_first_signal(&ended);
     assert!(ended.said.text().contains("not known"), "{}", ended.said.text());
-    job.step("rollback").run().ends(0);
+    job.step("rollback").env("TIDEGATE_CALL_SECONDS", "1").run().ends(0);
     assert_eq!(production.world.weights(), BLUE_HAS_ALL);
     assert_eq!(job.litter(), [] as [std::path::PathBuf; 0]);
 }
@@ -104,4 +106,33 @@ fn a_refusal_fails_the_step_and_changes_nothing() {
     assert_eq!(ended.code, 2, "{}", ended.said.text());
     assert_eq!(production.world.weights(), BLUE_HAS_ALL);
     assert_eq!(ended.commands(), [], "only what tidegate means to be a command is one");
+}
+
+#[test]
+fn what_a_step_writes_into_its_files_reaches_the_runner_and_the_steps_after_it() {
+    let job = Job::new();
+    let script = "echo split=10 >>$GITHUB_OUTPUT; printf 'text<<E\\na\\nb\\nE\\n' >>$GITHUB_OUTPUT; \
+                  echo HANDED=on >>$GITHUB_ENV; echo '# Done' >>$GITHUB_STEP_SUMMARY; echo ::notice::hello; \
+                  echo '  ##[warning]hm' >&2; pwd; test $HOME = /github/home; test -S /var/run/docker.sock";
+    let ended = job.program("/bin/sh", &["-euc", script]).run().ends(0);
+    assert_eq!(ended.output("SPLIT"), Some("10"));
+    assert_eq!(ended.output("text"), Some("a\nb"));
+    assert_eq!(ended.summary.as_deref(), Some("# Done\n"));
+    let names: Vec<String> = ended.commands().into_iter().map(|command| command.name).collect();
+    assert_eq!(names, ["notice", "warning"]);
+    assert!(ended.said.text().contains("/github/workspace\n"));
+    let later = job.program("/usr/bin/env", &[]).run().ends(0);
+    assert!(later.said.text().contains("\nHANDED=on\n"), "{}", later.said.text());
+    assert_eq!(later.outputs, [], "each step has files of its own");
+}
+
+#[test]
+fn a_step_that_hears_no_signal_is_told_twice_and_then_killed() {
+    let job = Job::new();
+    // Process 1 without a handler: no signal reaches it.
+    let deaf = job.program("/bin/sh", &["-c", "echo here; sleep 3600"]).start();
+    deaf.until("here");
+    let ended = deaf.cancel();
+    assert_eq!(ended.told, [Signal::INT, Signal::TERM, Signal::KILL]);
+    assert_eq!((ended.code, ended.orphaned), (-1, true), "only the client is killed");
 }

@@ -9,7 +9,8 @@ use super::{
 
 #[test]
 fn it_has_the_programs_that_ci_systems_ask_for() {
-    let text = shell("for program in sh env tail tar cat psql pg_dump pg_restore; do command -v $program; done");
+    let text =
+        shell("for program in sh env tail tar cat psql pg_dump pg_restore; do command -v $program; done");
     assert_eq!(text.lines().count(), 8, "{text}");
 }
 
@@ -33,7 +34,9 @@ fn it_says_what_it_is_and_starts_tidegate() {
 
 #[test]
 fn nothing_of_the_build_is_left_in_it() {
-    let text = shell("ls /tmp /var/lib/apt/lists /work; ls -d /source /usr/local/cargo /usr/local/rust 2>/dev/null || true");
+    let text = shell(
+        "ls /tmp /var/lib/apt/lists /work; ls -d /source /usr/local/cargo /usr/local/rust 2>/dev/null || true",
+    );
     assert_eq!(text.lines().filter(|line| !line.is_empty() && !line.ends_with(':')).count(), 0, "{text}");
 }
 

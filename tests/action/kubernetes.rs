@@ -11,11 +11,15 @@ use super::{
     world::{BLUE_HAS_ALL, GREEN_HAS_A_TENTH},
 };
 
+const CONFIG: &str =
+    "stages: [10% for 1s, 100% for 1s]\nchecks:\n  healthy: {target: instances, fail: below 50%}\n";
+
 struct Pod(Container);
 
 impl Pod {
     fn start(options: &[&str]) -> Pod {
-        let volumes = ["--entrypoint", "tail", "--workdir", "/__w", "-v", "/__w", "-v", "/__e", "-v", "/github"];
+        let volumes =
+            ["--entrypoint", "tail", "--workdir", "/__w", "-v", "/__w", "-v", "/__e", "-v", "/github"];
         Pod(Container::start(&[&volumes, options].concat(), &["-f", "/dev/null"]))
     }
 
@@ -32,7 +36,9 @@ impl Pod {
 
     fn step(&self, arguments: &str, variables: &[(&str, &str)]) -> (i32, String) {
         let work = tempfile::tempdir().unwrap();
-        for folder in ["_temp/_github_home", "_temp/_github_workflow", "_temp/_runner_file_commands", "shop/shop"] {
+        for folder in
+            ["_temp/_github_home", "_temp/_github_workflow", "_temp/_runner_file_commands", "shop/shop"]
+        {
             fs::create_dir_all(work.path().join(folder)).unwrap();
         }
         fs::write(work.path().join("_temp/step.sh"), script(arguments, variables)).unwrap();
@@ -61,7 +67,7 @@ fn a_step_runs_in_a_pod_and_the_next_one_in_another() {
     let folder = tempfile::tempdir().unwrap();
     let production = Production::start(folder.path(), None);
     // No workspace is shared: config and journal are on a volume of the pods.
-    fs::write(folder.path().join("tidegate.yml"), production.config("stages: [10% for 1s, 100% for 1s]\n")).unwrap();
+    fs::write(folder.path().join("tidegate.yml"), production.config(CONFIG)).unwrap();
     let mount = format!("{}:/production", folder.path().display());
     let variables = [
         ("GITHUB_ACTIONS", "true"),
@@ -72,7 +78,8 @@ fn a_step_runs_in_a_pod_and_the_next_one_in_another() {
         ("GITHUB_RUN_ID", "1"),
         ("WITH_SIGNS", "a \"b\" $c `d` \\e 'f'"),
     ];
-    let (code, text) = Pod::start(&["-v", &mount]).step("\"rollout\" \"--to\" \"10\" \"--release\" \"v2\"", &variables);
+    let (code, text) =
+        Pod::start(&["-v", &mount]).step("\"rollout\" \"--to\" \"10\" \"--release\" \"v2\"", &variables);
     assert_eq!(code, 0, "{text}");
     assert_eq!(production.world.weights(), GREEN_HAS_A_TENTH);
     let (code, text) = Pod::start(&["-v", &mount]).step("\"rollback\"", &variables);

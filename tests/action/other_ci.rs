@@ -71,7 +71,8 @@ impl CircleCi {
     pub fn start(folder: &Path, variables: &[(&str, &str)]) -> CircleCi {
         let mount = format!("{}:/root/project", folder.display());
         let mut options = vec!["-t", "--entrypoint", "/bin/sh", "-v", &mount];
-        let variables: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let variables: Vec<String> =
+            variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
         options.extend(variables.iter().flat_map(|variable| ["-e", variable.as_str()]));
         CircleCi(Container::start(&options, &[]))
     }

@@ -7,6 +7,9 @@ use super::{
     world::World,
 };
 
+/// The first write of a rollout; a look, and what `preflight` asks, do not have it.
+pub const HANGS: &str = "api/green 25";
+
 pub struct Production {
     pub world: World,
     middle: Middle,
@@ -17,7 +20,7 @@ impl Production {
     /// answers.
     pub fn start(folder: &Path, hangs_at: Option<&'static str>) -> Production {
         let world = World::start();
-        let at = At::Line(hangs_at.unwrap_or("set weight"));
+        let at = At::Line(hangs_at.unwrap_or(HANGS));
         let middle = Middle::start(&world.socket(), folder.join("haproxy.sock"), at, Happens::Hangs);
         middle.caller(rustix::process::getpid());
         if hangs_at.is_none() {

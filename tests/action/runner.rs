@@ -9,7 +9,7 @@ use std::{
     cell::RefCell,
     collections::BTreeMap,
     fs,
-    os::unix::fs::{MetadataExt as _, chown},
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, chown},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -38,6 +38,7 @@ pub struct Job {
 pub struct Step<'a> {
     job: &'a Job,
     variables: BTreeMap<String, String>,
+    entrypoint: &'static str,
     arguments: Vec<String>,
 }
 
@@ -75,7 +76,10 @@ impl Ended {
     }
 
     pub fn output(&self, name: &str) -> Option<&str> {
-        self.outputs.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.outputs
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -130,7 +134,8 @@ impl Job {
             for entry in fs::read_dir(folder).unwrap() {
                 let entry = entry.unwrap();
                 let about = entry.metadata().unwrap();
-                if about.uid() != owner {
+                // A socket is one of the production's.
+                if about.uid() != owner && !about.file_type().is_socket() {
                     found.push(entry.path());
                 }
                 if about.is_dir() {
@@ -143,9 +148,14 @@ impl Job {
 
     /// A step with `uses: …/tidegate` for this command.
     pub fn step(&self, command: &str) -> Step<'_> {
-        // The `args` of action.yml.
-        let arguments = [command].map(str::to_string).into();
-        Step { job: self, variables: BTreeMap::new(), arguments }
+        // `entrypoint` and `args` of action.yml.
+        self.program("/usr/local/bin/tidegate", &[command])
+    }
+
+    /// A step with an action that runs something else.
+    pub fn program(&self, entrypoint: &'static str, arguments: &[&str]) -> Step<'_> {
+        let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
+        Step { job: self, variables: BTreeMap::new(), entrypoint, arguments }
     }
 
     /// The variables that every step has; folders as the machine has them.
@@ -265,7 +275,7 @@ impl<'a> Step<'a> {
         variables.extend(job.environment.borrow().clone());
         variables.extend(self.variables);
         let container = Container(unique("tidegate-action"));
-        let line = command_line(job, &container.0, &variables, &self.arguments);
+        let line = command_line(job, &container.0, &variables, self.entrypoint, &self.arguments);
         let mut client = docker();
         client.args(arguments_of(&line));
         for (name, value) in &variables {
@@ -276,14 +286,20 @@ impl<'a> Step<'a> {
 }
 
 /// The options of `docker`, in one text as the runner writes it.
-fn command_line(job: &Job, name: &str, variables: &BTreeMap<String, String>, arguments: &[String]) -> String {
+fn command_line(
+    job: &Job,
+    name: &str,
+    variables: &BTreeMap<String, String>,
+    entrypoint: &str,
+    arguments: &[String],
+) -> String {
     let mut words = vec![format!("run --name {name} --label 1a2b3c --workdir /github/workspace --rm")];
     words.extend(variables.keys().map(|name| format!("-e \"{}\"", name.replace('"', "\\\""))));
     words.push("-e GITHUB_ACTIONS=true".into());
     if !variables.contains_key("CI") {
         words.push("-e CI=true".into());
     }
-    words.push("--entrypoint \"/usr/local/bin/tidegate\" --network host".into());
+    words.push(format!("--entrypoint \"{entrypoint}\" --network host"));
     words.push(format!("-v \"{}\":\"/var/run/docker.sock\"", socket().display()));
     for (outside, inside) in job.mapped() {
         words.push(format!("-v \"{}\":\"{inside}\"", outside.display()));
@@ -390,7 +406,8 @@ mod tests {
 
     #[test]
     fn static_arguments_survive_the_runner() {
-        for arguments in [&["action", "rollout"][..], &["action"], &["a b", "", "c\"d"], &["'$(x)' `y` \\z"]] {
+        for arguments in [&["action", "rollout"][..], &["action"], &["a b", "", "c\"d"], &["'$(x)' `y` \\z"]]
+        {
             assert_eq!(through(arguments), arguments);
         }
     }

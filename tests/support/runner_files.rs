@@ -90,9 +90,10 @@ pub fn variables(file: &[u8]) -> Result<Vec<(String, String)>, String> {
 pub fn summary(file: &[u8]) -> Result<Option<String>, String> {
     match file.len() {
         0 => Ok(None),
-        bytes if bytes > SUMMARY_BYTES_MAX => {
-            Err(format!("$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of 1024k, got {}k", bytes / 1024))
-        }
+        bytes if bytes > SUMMARY_BYTES_MAX => Err(format!(
+            "$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of 1024k, got {}k",
+            bytes / 1024
+        )),
         _ => Ok(Some(String::from_utf8_lossy(file).into_owned())),
     }
 }

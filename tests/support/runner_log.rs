@@ -15,8 +15,21 @@ pub struct Command {
 
 /// The names that a runner knows; case is ignored.
 const KNOWN: [&str; 15] = [
-    "set-env", "set-output", "save-state", "add-mask", "add-path", "add-matcher", "remove-matcher", "debug",
-    "warning", "error", "notice", "group", "endgroup", "echo", "stop-commands",
+    "set-env",
+    "set-output",
+    "save-state",
+    "add-mask",
+    "add-path",
+    "add-matcher",
+    "remove-matcher",
+    "debug",
+    "warning",
+    "error",
+    "notice",
+    "group",
+    "endgroup",
+    "echo",
+    "stop-commands",
 ];
 
 /// The lines of a stream as the runner's reader sees them: CR, LF and CR LF each end one.
@@ -58,13 +71,18 @@ fn colons(line: &str, token: Option<&str>) -> Option<Command> {
     let inner = line.trim_start().strip_prefix("::")?;
     let (info, data) = inner.split_once("::")?;
     let (name, properties) = info.split_once(' ').unwrap_or((info, ""));
-    let properties = listed(properties.trim(), ',', &[("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")]);
+    let properties = listed(
+        properties.trim(),
+        ',',
+        &[("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")],
+    );
     let data = unescaped(data, &[("%0D", "\r"), ("%0A", "\n"), ("%25", "%")]);
     known(name, token).then(|| Command { name: name.into(), properties, data })
 }
 
 fn brackets(line: &str, token: Option<&str>) -> Option<Command> {
-    const ESCAPES: [(&str, &str); 5] = [("%3B", ";"), ("%0D", "\r"), ("%0A", "\n"), ("%5D", "]"), ("%25", "%")];
+    const ESCAPES: [(&str, &str); 5] =
+        [("%3B", ";"), ("%0D", "\r"), ("%0A", "\n"), ("%5D", "]"), ("%25", "%")];
     let (_, inner) = line.split_once("##[")?;
     let (info, data) = inner.split_once(']')?;
     let (name, properties) = info.split_once(' ').unwrap_or((info, ""));

@@ -107,7 +107,8 @@ impl Store {
     /// The right to take the snapshot of this key, held by one process at a time and lost with it.
     pub async fn claim(&self, cx: &Context, key: &str) -> Result<Claim, Fault> {
         let part = self.folder.join(format!(".{}.part", self.file_name(key)));
-        owner::create_folders(&self.folder, 0o700).map_err(|e| self.fault("make the folder", &self.folder, e))?;
+        owner::create_folders(&self.folder, 0o700)
+            .map_err(|e| self.fault("make the folder", &self.folder, e))?;
         let wait = cx.within(CLAIM_MAX);
         loop {
             let claimed = try_claim(&part).map_err(|e| self.fault("write", &part, e))?;
