@@ -8,14 +8,16 @@
 #
 #   docker build --build-arg POSTGRES_FROM=debian --build-arg POSTGRES_MAJORS=15 -t tidegate .
 
-FROM rust:1.95-bookworm AS build
+FROM rust:1.95-bookworm AS dependencies
 WORKDIR /source
 COPY Cargo.toml Cargo.lock ./
-# The dependencies alone: this layer lasts until one of the two files changes.
+# The dependencies alone: this layer lasts until one of these two files changes.
 RUN mkdir src \
     && echo 'fn main() {}' >src/main.rs \
     && touch src/lib.rs \
     && cargo build --release --locked --bin tidegate
+
+FROM dependencies AS build
 COPY src src
 # Cargo goes by time stamps, and those of a checkout may be older than the layer above.
 RUN find src -name '*.rs' -exec touch {} + \
