@@ -34,7 +34,10 @@ pub fn unique(prefix: &str) -> String {
 
 /// `docker run --rm IMAGE …` to its end: exit code and all that it printed.
 pub fn run(options: &[&str], arguments: &[&str]) -> (i32, String) {
-    code(docker().args(["run", "--rm", "--network", "host"]).args(options).arg(image()).args(arguments))
+    let container = Container(unique("tidegate-test"));
+    let mut command = docker();
+    command.args(["run", "--rm", "--network", "host", "--name", &container.0]);
+    code(command.args(options).arg(image()).args(arguments))
 }
 
 /// A shell in the image.

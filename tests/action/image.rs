@@ -2,7 +2,7 @@
 
 use super::{
     docker::{Container, docker, image, run, shell},
-    process::{code, good},
+    process::good,
     production::Production,
     runner::Job,
 };
@@ -105,7 +105,10 @@ fn it_works_as_a_user_without_a_name_or_a_home() {
 }
 
 #[test]
-fn the_demo_runs_in_it() {
-    let (code, text) = code(docker().args(["run", "--rm", "--network", "host", &image(), "demo"]));
+fn the_demo_runs_in_it_and_leaves_nothing_of_roots() {
+    let job = Job::new();
+    let (code, text) = run(&["-v", &mount(&job)], &["demo"]);
     assert_eq!(code, 0, "{text}");
+    assert!(job.workspace().join("tidegate-demo/tidegate.yml").exists());
+    assert_eq!(job.litter(), [] as [std::path::PathBuf; 0]);
 }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    docker::{Container, docker, image},
-    process::{code, good, told},
+    docker::{Container, docker, image, run, unique},
+    process::{good, told},
 };
 
 /// GitLab Runner, docker executor: the image's command is a search for a shell, which reads the job's script from
@@ -17,8 +17,20 @@ pub fn gitlab(folder: &Path, script: &[String], variables: &[(&str, &str)]) -> (
     const DETECT: &str = "if [ -x /usr/local/bin/bash ]; then exec /usr/local/bin/bash; \
         elif [ -x /usr/bin/bash ]; then exec /usr/bin/bash; elif [ -x /bin/bash ]; then exec /bin/bash; \
         elif [ -x /usr/bin/sh ]; then exec /usr/bin/sh; else exec /bin/sh; fi";
+    let container = Container(unique("tidegate-gitlab"));
     let mut command = docker();
-    command.args(["run", "--rm", "-i", "--network", "host", "--entrypoint", "", "-v"]);
+    command.args([
+        "run",
+        "--rm",
+        "-i",
+        "--name",
+        &container.0,
+        "--network",
+        "host",
+        "--entrypoint",
+        "",
+        "-v",
+    ]);
     command.arg(format!("{}:/builds/shop/shop", folder.display()));
     command.args(variables.iter().flat_map(|(name, value)| ["-e".to_string(), format!("{name}={value}")]));
     command.args([&image(), "sh", "-c", DETECT]);
@@ -84,6 +96,6 @@ impl CircleCi {
 
 #[test]
 fn without_its_own_entrypoint_removed_gitlab_would_start_tidegate_with_a_shells_arguments() {
-    let (code, text) = code(docker().args(["run", "--rm", &image(), "sh", "-c", "true"]));
+    let (code, text) = run(&[], &["sh", "-c", "true"]);
     assert_eq!(code, 2, "{text}");
 }
