@@ -1,6 +1,7 @@
 //! What is in the image, and how it behaves as process 1.
 
 use super::{
+    capture::Captured,
     docker::{Container, docker, image, run, shell},
     process::good,
     production::Production,
@@ -80,12 +81,10 @@ fn as_process_1_it_reaps_the_orphans_of_a_step() {
 fn as_process_1_it_hears_docker_stop_and_tells_how_it_ended() {
     let (job, production) = site("stages: [10% for 1h, 100% for 1h]\n");
     let container = Container::start(&["-v", &mount(&job)], &["rollout", "--release", "v2"]);
-    let mut log = docker();
-    let log = super::capture::Captured::spawn(log.args(["logs", "--follow", &container.0]));
+    let log = Captured::spawn(docker().args(["logs", "--follow", &container.0]));
     log.until("watched");
     good(docker().args(["stop", "--time", "60", &container.0]));
-    let ended = good(docker().args(["inspect", "--format", "{{.State.ExitCode}}", &container.0]));
-    assert_eq!(ended.trim(), "143", "{}", log.ended().1.text());
+    assert_eq!(exit_code(&container), "143", "{}", log.ended().1.text());
     assert_eq!(production.world.weights(), super::world::GREEN_HAS_A_TENTH);
     assert!(job.litter().is_empty(), "{:?}", job.litter());
 }
@@ -105,10 +104,17 @@ fn it_works_as_a_user_without_a_name_or_a_home() {
 }
 
 #[test]
-fn the_demo_runs_in_it_and_leaves_nothing_of_roots() {
+fn the_demo_starts_in_it_and_leaves_nothing_of_roots() {
     let job = Job::new();
-    let (code, text) = run(&["-v", &mount(&job)], &["demo"]);
-    assert_eq!(code, 0, "{text}");
+    let container = Container::start(&["-v", &mount(&job)], &["demo"]);
+    let log = Captured::spawn(docker().args(["logs", "--follow", &container.0]));
+    log.until("$ tidegate preflight");
+    good(docker().args(["stop", "--time", "60", &container.0]));
+    assert_eq!(exit_code(&container), "143", "{}", log.ended().1.text());
     assert!(job.workspace().join("tidegate-demo/tidegate.yml").exists());
     assert_eq!(job.litter(), [] as [std::path::PathBuf; 0]);
+}
+
+fn exit_code(container: &Container) -> String {
+    good(docker().args(["inspect", "--format", "{{.State.ExitCode}}", &container.0])).trim().to_string()
 }
