@@ -7,6 +7,7 @@ use std::{
 
 use super::{Common, app};
 use crate::{
+    adapter::owner,
     config::{
         Config,
         init::{Answers, ServiceAnswer, detect, render},
@@ -84,6 +85,7 @@ fn write(args: &Args, common: &Common) -> Result<Done, Failure> {
     }
     let mut out = std::fs::File::create_new(file)
         .map_err(|e| Failure::usage(format!("failed to write {shown}: {e}")))?;
+    owner::adopt(&out, file);
     out.write_all(text.as_bytes()).map_err(|e| Failure::usage(format!("failed to write {shown}: {e}")))?;
     Ok(Done::new(format!("wrote {shown}")).next("look at it, then `tidegate plan` and `tidegate preflight`"))
 }

@@ -8,6 +8,7 @@ mod completions;
 mod demo;
 mod deploy;
 mod finish;
+mod first_process;
 mod identity;
 mod init;
 mod migrate;
@@ -246,6 +247,9 @@ pub fn main() -> ExitCode {
         );
         std::process::exit(1);
     }));
+    if let Some(code) = first_process::duties() {
+        return code;
+    }
     app::drop_empty_variables();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -21,7 +21,10 @@ use std::{
 
 use super::store::{self, Store};
 use crate::{
-    adapter::sql_client::sqlite::{Stop, fault, on_thread, open},
+    adapter::{
+        owner,
+        sql_client::sqlite::{Stop, fault, on_thread, open},
+    },
     domain::{names::EntryName, record::Artifact},
     port::{
         Context, Database, Fault, Finding, Found, Grade, Progress, SqlAddress,
@@ -305,6 +308,7 @@ impl Part {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let path = path.with_file_name(format!(".{name}.part"));
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        owner::adopt(&file, &path);
         Ok(Part { path, file })
     }
 }

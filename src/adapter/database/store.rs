@@ -5,9 +5,9 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -17,6 +17,7 @@ use std::{
 };
 
 use crate::{
+    adapter::owner,
     domain::{names::EntryName, record::Artifact},
     port::{Context, Fault, Found, adapter::Setting},
 };
@@ -106,9 +107,8 @@ impl Store {
     /// The right to take the snapshot of this key, held by one process at a time and lost with it.
     pub async fn claim(&self, cx: &Context, key: &str) -> Result<Claim, Fault> {
         let part = self.folder.join(format!(".{}.part", self.file_name(key)));
-        let mut folder = DirBuilder::new();
-        folder.recursive(true).mode(0o700);
-        folder.create(&self.folder).map_err(|e| self.fault("make the folder", &self.folder, e))?;
+        owner::create_folders(&self.folder, 0o700)
+            .map_err(|e| self.fault("make the folder", &self.folder, e))?;
         let wait = cx.within(CLAIM_MAX);
         loop {
             let claimed = try_claim(&part).map_err(|e| self.fault("write", &part, e))?;
@@ -243,10 +243,10 @@ impl Store {
         let text = serde_json::to_vec_pretty(manifest)
             .map_err(|e| Fault::permanent(self.kind, "write the manifest", path.display().to_string(), e))?;
         let written = || {
-            let mut folder = DirBuilder::new();
-            folder.recursive(true).mode(0o700).create(&self.folder)?;
+            owner::create_folders(&self.folder, 0o700)?;
             let mut file =
                 OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+            owner::adopt(&file, &part);
             file.write_all(&text)?;
             file.sync_all()?;
             std::fs::rename(&part, &path)?;
@@ -297,6 +297,7 @@ fn try_claim(part: &Path) -> io::Result<Option<File>> {
     // Between open and lock the file may have become a finished snapshot, or gone.
     match std::fs::metadata(part) {
         Ok(now) if now.ino() == file.metadata()?.ino() => {
+            owner::adopt(&file, part);
             file.set_len(0)?;
             Ok(Some(file))
         }

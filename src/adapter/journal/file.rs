@@ -14,6 +14,7 @@ use std::{
 
 use super::{RECORD_BYTES_MAX, record_of, text_of};
 use crate::{
+    adapter::owner,
     domain::{
         duration::Span,
         record::{Event, Record},
@@ -133,7 +134,7 @@ impl FileJournal {
     fn create(&self, record: &Record) -> io::Result<Appended> {
         if record.seq == 1 {
             // Only a new journal makes its folder: one that vanishes in the middle must be noticed.
-            fs::create_dir_all(&self.dir)?;
+            owner::create_folders(&self.dir, 0o777)?;
         }
         let temporary = self.dir.join(format!(".{}.{}.tmp", record.seq, record.nonce));
         let result = write_and_link(&temporary, &self.path(record.seq), record);
@@ -150,6 +151,7 @@ impl FileJournal {
 
 fn write_and_link(temporary: &Path, path: &Path, record: &Record) -> io::Result<Appended> {
     let mut file = fs::File::create_new(temporary)?;
+    owner::adopt(&file, temporary);
     file.write_all(&text_of(record)?)?;
     file.sync_all()?;
     match fs::hard_link(temporary, path) {

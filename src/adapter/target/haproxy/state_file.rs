@@ -1,11 +1,14 @@
 //! The file that carries weights over a reload: the answer to `show servers state`, kept.
 
 use std::path::{Path, PathBuf};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::look::Member;
 use crate::{
-    adapter::haproxy_api::{PROVIDER, Socket, tables::Table},
+    adapter::{
+        haproxy_api::{PROVIDER, Socket, tables::Table},
+        owner,
+    },
     port::Context,
 };
 
@@ -18,8 +21,10 @@ pub async fn write(cx: &Context, socket: &Socket, path: &Path) -> Result<(), Str
     Table::servers_state(&answer).map_err(|why| why.detail)?;
     let beside = temporary(path);
     let replace = async {
-        tokio::fs::write(&beside, &answer).await?;
-        tokio::fs::File::open(&beside).await?.sync_all().await?;
+        let mut file = tokio::fs::File::create(&beside).await?;
+        file.write_all(answer.as_bytes()).await?;
+        file.sync_all().await?;
+        owner::adopt(&file.into_std().await, &beside);
         tokio::fs::rename(&beside, path).await
     };
     let replaced = match cx.bounded(replace).await {

@@ -1,0 +1,40 @@
+//! The container image, run as CI systems run it: by GitHub's runner, by its Kubernetes mode, by GitLab, Jenkins
+//! and CircleCI. A Docker daemon and the image come from `scripts/test`.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+#![cfg(all(
+    target_os = "linux",
+    feature = "http",
+    feature = "postgres",
+    feature = "sqlite",
+    feature = "demo"
+))]
+
+#[path = "../support/haproxy.rs"]
+#[allow(dead_code, reason = "shared with other suites")]
+mod haproxy;
+#[path = "../real/middle.rs"]
+#[allow(dead_code, reason = "shared with other suites")]
+mod middle;
+#[path = "../support/postgres.rs"]
+#[allow(dead_code, reason = "shared with other suites")]
+mod postgres;
+#[path = "../real/process.rs"]
+#[allow(dead_code, reason = "shared with other suites")]
+mod process;
+#[path = "../support/runner_files.rs"]
+mod runner_files;
+#[path = "../support/runner_log.rs"]
+mod runner_log;
+#[path = "../real/world.rs"]
+#[allow(dead_code, reason = "shared with other suites")]
+mod world;
+
+mod capture;
+mod docker;
+mod examples;
+mod github;
+mod image;
+mod kubernetes;
+mod other_ci;
+mod production;
+mod runner;
