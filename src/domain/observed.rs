@@ -195,7 +195,7 @@ mod tests {
             shrunk.carries(green, share("50%")),
             Err("green has 2 instances, and 50 % of the traffic needs 5".into())
         );
-        assert_eq!(shrunk.takes_back(green, share("100%")).is_ok(), false);
+        assert!(shrunk.takes_back(green, share("100%")).is_err());
         let fixed = seen(false, [(10, 10), (2, 2)]);
         assert_eq!(fixed.carries(&fixed.sides[1], share("100%")), Ok(()));
     }

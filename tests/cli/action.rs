@@ -12,7 +12,8 @@ struct Job {
 
 impl Job {
     async fn of(extra: &str) -> Job {
-        Job { stage: Stage::set(extra).await }
+        // Unasked, the journal of a job on GitHub is a branch of the repository.
+        Job { stage: Stage::set(&format!("journal: {{file: {{path: records}}}}\n{extra}")).await }
     }
 
     /// One step, with files of its own as every step has.
@@ -121,7 +122,7 @@ async fn a_mistake_in_the_file_is_shown_at_its_line() {
     let (ran, step) = job.step("action preflight", &[]).await;
     let text = ran.ends(2).text();
     assert!(
-        text.contains("\n::error file=tidegate.yml,line=7,col=1,title=tidegate::unknown key `stagse`"),
+        text.contains("\n::error file=tidegate.yml,line=8,col=1,title=tidegate::unknown key `stagse`"),
         "{text}"
     );
     assert_eq!(step.output("exit-code"), "2");
