@@ -93,7 +93,9 @@ impl Ci {
 fn write(file: &Path, text: &str, appended: bool) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     let options = options.create(true).append(appended).write(true).truncate(!appended);
-    options.open(file)?.write_all(text.as_bytes())
+    let mut opened = options.open(file)?;
+    crate::adapter::owner::adopt(&opened, file);
+    opened.write_all(text.as_bytes())
 }
 
 fn told(file: &Path, written: std::io::Result<()>) {

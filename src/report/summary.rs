@@ -8,6 +8,7 @@ use crate::{
         share::Share,
         verdict::{Judgement, Verdict},
     },
+    engine::outcome::Moment,
     port::Grade,
 };
 
@@ -16,6 +17,9 @@ const BYTES_MAX: usize = 900_000;
 /// Points of the drawn timeline.
 const POINTS_MAX: usize = 40;
 const LINES_MAX: usize = 500;
+/// Colours that are seen on a light page and on a dark one.
+const COLOURS: &str =
+    "%%{init: {\"themeVariables\": {\"xyChart\": {\"plotColorPalette\": \"#1f6feb, #db6d28, #2da44e\"}}}}%%";
 
 /// What the page says beyond the result.
 #[derive(Clone, Debug, Default)]
@@ -87,13 +91,16 @@ fn timeline(result: &CommandResult) -> String {
         let shares = moments.iter().map(|m| m.split.get(target).copied().unwrap_or_default()).collect();
         lines.entry(shares).or_default().push(target.as_str());
     }
-    let times: Vec<String> =
-        moments.iter().map(|m| format!("\"{}\"", m.at.strftime("%m-%d %H:%M:%S"))).collect();
-    let mut text = String::from("### Traffic to the candidate\n\n```mermaid\nxychart-beta\n");
+    // A label that is there twice would be one place.
+    let label = |(n, m): (usize, &&Moment)| format!("\"{}: {}\"", n + 1, m.at.strftime("%H:%M:%S"));
+    let times: Vec<String> = moments.iter().enumerate().map(label).collect();
+    let mut text = format!("### Traffic to the candidate\n\n```mermaid\n{COLOURS}\nxychart-beta\n");
     let _ = writeln!(text, "  x-axis [{}]\n  y-axis \"%\" 0 --> 100", times.join(", "));
+    // Traffic moves in steps, which bars show; bars of several services would hide each other.
+    let shape = if lines.len() == 1 { "bar" } else { "line" };
     for shares in lines.keys() {
         let points: Vec<String> = shares.iter().map(|share| share.typed()).collect();
-        let _ = writeln!(text, "  line [{}]", points.join(", "));
+        let _ = writeln!(text, "  {shape} [{}]", points.join(", "));
     }
     text.push_str("```\n\n| since (UTC) |");
     for names in lines.values() {
