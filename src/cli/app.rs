@@ -10,14 +10,14 @@ use std::{
 use super::{Common, FailOn, Output, Summary, ci::Ci, identity};
 use crate::{
     config::{self, Config},
-    domain::history::History,
+    domain::{history::History, verdict::Verdict},
     engine::{
         Engine, Options, Timing, dry_run,
         outcome::{Changed, Done, Facts},
         stop::{self, Stop, Stopper},
         unit::Unit,
     },
-    error::{Failure, Signal, Told},
+    error::{Failure, Signal, Told, verdict_code},
     port::{Clock, Context, Journal, Progress, adapter::Environment, clock::SystemClock},
     report::{
         lines::Lines,
@@ -63,22 +63,31 @@ pub(super) fn trace(verbose: bool) {
 /// CI systems hand over unset inputs as empty variables: those count as absent. The process starts itself
 /// again without them, in place, as a program cannot safely change its own environment.
 pub(super) fn drop_empty_variables() {
-    use std::os::unix::process::CommandExt as _;
     let empty = |(name, value): &(std::ffi::OsString, std::ffi::OsString)| {
         value.is_empty() && name.to_string_lossy().starts_with("TIDEGATE_")
     };
     let names: Vec<_> = std::env::vars_os().filter(empty).map(|(name, _)| name).collect();
-    let Ok(program) = std::env::current_exe() else { return };
     if names.is_empty() {
         return;
     }
-    let mut again = std::process::Command::new(program);
-    again.args(std::env::args_os().skip(1));
-    for name in names {
-        again.env_remove(name);
-    }
     // It returns only if it failed; then the empty variable is refused by its own name.
-    let _ = again.exec();
+    let _ = start_again(|again| {
+        again.args(std::env::args_os().skip(1));
+        names.iter().for_each(|name| _ = again.env_remove(name));
+    });
+}
+
+/// Replaces this process by a new run of its own program. Returns only if that failed.
+pub(super) fn start_again(prepare: impl FnOnce(&mut std::process::Command)) -> std::io::Error {
+    use std::os::unix::process::CommandExt as _;
+    match std::env::current_exe() {
+        Err(error) => error,
+        Ok(program) => {
+            let mut again = std::process::Command::new(program);
+            prepare(&mut again);
+            again.exec()
+        }
+    }
 }
 
 /// The process's environment.
@@ -334,13 +343,15 @@ impl Screen {
 
     /// What the process ends with: verdicts that the caller does not want to fail for end with 0.
     fn status(&self, code: u8) -> u8 {
-        let verdict = match code {
-            10 => FailOn::Fail,
-            11 => FailOn::Insufficient,
-            17 => FailOn::Error,
-            _ => return code,
-        };
-        if self.fail_on.contains(&verdict) { code } else { 0 }
+        let kinds = [
+            (Verdict::Fail, FailOn::Fail),
+            (Verdict::Insufficient, FailOn::Insufficient),
+            (Verdict::Error, FailOn::Error),
+        ];
+        match kinds.iter().find(|(verdict, _)| verdict_code(*verdict) == code) {
+            Some((_, kind)) if !self.fail_on.contains(kind) => 0,
+            _ => code,
+        }
     }
 }
 

@@ -17,23 +17,25 @@ use crate::{
 };
 
 /// Where the result goes besides the log.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Ci {
-    system: System,
+    /// The log's reader takes annotations.
+    annotates: bool,
     /// Single values for later steps.
-    outputs: Option<PathBuf>,
+    outputs: Option<(PathBuf, Form)>,
     /// A page for people.
     summary: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum System {
+/// How single values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// As GITHUB_OUTPUT has them, added to what is there.
     GitHub,
-    GitLab,
-    Jenkins,
-    CircleCi,
-    #[default]
-    None,
+    /// Lines for a shell, added to what is there.
+    Exports,
+    /// `NAME=value` lines and nothing else.
+    Dotenv,
 }
 
 /// The file of outputs where the CI system has no place of its own.
@@ -45,44 +47,41 @@ impl Ci {
         let given = |name: &str| variable(name).filter(|value| !value.is_empty());
         let path = |name: &str| given(name).map(PathBuf::from);
         let is = |name: &str| given(name).is_some_and(|value| value == "true");
-        let mut ci = if is("GITHUB_ACTIONS") {
-            Ci {
-                system: System::GitHub,
-                outputs: path("GITHUB_OUTPUT"),
+        let dotenv = |folder: &str| (path(folder).unwrap_or_default().join(DOTENV), Form::Dotenv);
+        if is("GITHUB_ACTIONS") {
+            return Ci {
+                annotates: true,
+                outputs: path("GITHUB_OUTPUT").map(|file| (file, Form::GitHub)),
                 summary: path("GITHUB_STEP_SUMMARY"),
-            }
-        } else if is("GITLAB_CI") {
-            let folder = path("CI_PROJECT_DIR").unwrap_or_default();
-            Ci { system: System::GitLab, outputs: Some(folder.join(DOTENV)), ..Ci::default() }
-        } else if given("JENKINS_URL").is_some() {
-            let folder = path("WORKSPACE").unwrap_or_default();
-            Ci { system: System::Jenkins, outputs: Some(folder.join(DOTENV)), ..Ci::default() }
-        } else if is("CIRCLECI") {
-            Ci { system: System::CircleCi, outputs: path("BASH_ENV"), ..Ci::default() }
-        } else {
-            Ci::default()
-        };
-        if let (Some(said), false) = (said, ci.system == System::GitHub) {
-            ci.outputs = Some(said.to_path_buf());
-            ci.system = if ci.system == System::CircleCi { System::Jenkins } else { ci.system };
+            };
         }
-        ci
+        let outputs = if let Some(said) = said {
+            Some((said.to_path_buf(), Form::Dotenv))
+        } else if is("GITLAB_CI") {
+            Some(dotenv("CI_PROJECT_DIR"))
+        } else if given("JENKINS_URL").is_some() {
+            Some(dotenv("WORKSPACE"))
+        } else if is("CIRCLECI") {
+            path("BASH_ENV").map(|file| (file, Form::Exports))
+        } else {
+            None
+        };
+        Ci { outputs, ..Ci::default() }
     }
 
     /// Tells the result. What cannot be written is said and changes nothing.
     pub fn tell(&self, result: &CommandResult, failure: Option<&Failure>, page: bool, around: &Around) {
-        if self.system == System::GitHub {
+        if self.annotates {
             // The runner reads both streams; standard output may be one JSON object.
             eprint!("{}", github::annotations(result, failure));
         }
-        if let Some(file) = &self.outputs {
-            let text = match self.system {
-                System::GitHub => github::outputs(result, &nonce().unwrap_or_else(|_| "end".into())),
-                System::CircleCi => exports(result),
-                _ => dotenv(result),
+        if let Some((file, form)) = &self.outputs {
+            let text = match form {
+                Form::GitHub => github::outputs(result, &nonce().unwrap_or_else(|_| "end".into())),
+                Form::Exports => exports(result),
+                Form::Dotenv => dotenv(result),
             };
-            let appended = matches!(self.system, System::GitHub | System::CircleCi);
-            told(file, write(file, &text, appended));
+            told(file, write(file, &text, *form != Form::Dotenv));
         }
         if let (Some(file), true) = (&self.summary, page) {
             told(file, write(file, &summary::render(result, around), true));

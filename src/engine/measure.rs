@@ -143,9 +143,12 @@ impl Engine<'_> {
         asks
     }
 
-    /// How long a stage without a time of its own is watched: until a source that tells with a delay has told
-    /// of two whole intervals. Zero where all sources tell at once.
-    pub(crate) fn least_bake(&self) -> Duration {
+    /// How long a stage is watched. One without a time of its own: until a source that tells with a delay has
+    /// told of two whole intervals, and not at all where all sources tell at once.
+    pub(crate) fn bake_or_least(&self, said: Duration) -> Duration {
+        if !said.is_zero() {
+            return said;
+        }
         let decides = |entry: &&CheckEntry| !entry.check.fail.is_empty() && !entry.check.shadow;
         let checks = self.unit.checks.iter().filter(decides);
         let lags = checks.filter_map(|entry| Some(self.unit.sources.get(&entry.source)?.lag()));

@@ -54,10 +54,10 @@ impl Engine<'_> {
             let set = if set.is_empty() { String::new() } else { format!("   ({})", set.join(", ")) };
             let only = ramp.own.map_or(String::new(), |own| format!("{} ", own.name));
             lines.push(format!("shift-traffic  {only}to {}{set}", stage.to));
-            let least = self.least_bake();
-            let bake = match stage.bake.get().is_zero() && !least.is_zero() {
-                true => format!("{} (what the slowest source needs)", spoken(least)),
-                false => stage.bake.to_string(),
+            let said = stage.bake.get();
+            let bake = match self.bake_or_least(said) {
+                least if least != said => format!("{} (what the slowest source needs)", spoken(least)),
+                _ => stage.bake.to_string(),
             };
             lines.push(format!("verify-metrics for {}: {}", bake, self.check_names()));
         }

@@ -146,7 +146,7 @@ impl Engine<'_> {
             }));
         }
         let bake = bake.unwrap_or_else(|| self.stages().bake_at(self.reached(&release)).get());
-        let mut bake = if bake.is_zero() { self.least_bake() } else { bake };
+        let mut bake = self.bake_or_least(bake);
         let mut run = Run::begin(self, &release);
         let poll = self.poll_interval(bake);
         if release.verdict_here().is_some() {

@@ -1,6 +1,9 @@
 //! The commands as steps of a workflow: inputs in, outputs, annotations and the job's page out.
 
-use crate::stage::{Ran, Stage};
+use crate::{
+    runner_files,
+    stage::{Ran, Stage},
+};
 
 const CHECKED: &str =
     "stages: [10% for 1s, 100% for 1s]\nchecks: {healthy: {target: instances, fail: below 50%}}\n";
@@ -46,17 +49,11 @@ struct Step {
 }
 
 impl Step {
-    /// An output as the runner reads it: whichever of `=` and `<<` comes first in a line.
+    /// An output as the runner reads it.
     fn output(&self, wanted: &str) -> String {
-        let mut lines = self.outputs.lines();
-        while let Some(line) = lines.next() {
-            let (name, delimiter) = line.split_once("<<").unwrap_or_else(|| panic!("{line}"));
-            let value: Vec<&str> = lines.by_ref().take_while(|line| *line != delimiter).collect();
-            if name == wanted {
-                return value.join("\n");
-            }
-        }
-        panic!("no output `{wanted}`: {}", self.outputs);
+        let all = runner_files::outputs(self.outputs.as_bytes()).unwrap();
+        let found = all.into_iter().find(|(name, _)| name == wanted);
+        found.unwrap_or_else(|| panic!("no output `{wanted}`: {}", self.outputs)).1
     }
 }
 

@@ -19,6 +19,8 @@ use tidegate::{
     },
 };
 
+use crate::runner_files;
+
 /// What people have tried on log readers, Markdown and terminals, in every place of a text.
 fn corpus() -> Vec<String> {
     let payloads = [
@@ -173,16 +175,8 @@ fn outputs_are_those_that_are_published_and_no_others() {
     let published: Vec<&str> = outputs::OUTPUTS.iter().map(|output| output.name).collect();
     for text in corpus() {
         let file = github::outputs(&result(&text), "word");
-        let mut found = Vec::new();
-        let mut rest = file.lines();
-        while let Some(line) = rest.next() {
-            // whichever of the two forms comes first in the line
-            let heredoc = line.find("<<").filter(|at| line.find('=').is_none_or(|equals| *at < equals));
-            let at = heredoc.unwrap_or_else(|| panic!("{text:?}: {line:?}"));
-            let (name, delimiter) = (&line[..at], &line[at + 2..]);
-            found.push(name);
-            assert!(rest.by_ref().any(|line| line == delimiter), "{text:?}: no end of {name}");
-        }
+        let pairs = runner_files::pairs(file.as_bytes()).unwrap_or_else(|why| panic!("{text:?}: {why}"));
+        let found: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(found, published, "{text:?}");
         for line in outputs::dotenv(&result(&text)).lines().chain(outputs::exports(&result(&text)).lines()) {
             assert!(line.trim_start_matches("export ").starts_with("TIDEGATE_RESULT_"), "{text:?}: {line:?}");

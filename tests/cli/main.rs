@@ -6,5 +6,7 @@ mod action;
 mod hostile;
 mod life;
 mod output;
+#[path = "../support/runner_files.rs"]
+mod runner_files;
 mod stage;
 mod undo;
