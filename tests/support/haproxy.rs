@@ -132,6 +132,7 @@ defaults
   retries 3
   option redispatch
   timeout connect 1s
+  timeout check 5s
   timeout client 10s
   timeout server 10s
 "
