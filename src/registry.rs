@@ -7,17 +7,17 @@ use schemars::{Schema, SchemaGenerator};
 use std::time::Duration;
 
 use crate::{
-    adapter::{command, database, journal, metric, target},
+    adapter::{command, database, journal, metric, notifier, target},
     document::{
         de::from_node,
         node::{Located, Node},
     },
     domain::names::EntryName,
     port::{
-        Command, Database, Journal, Metric, SqlAddress, Target,
+        Command, Database, Journal, Metric, Notifier, Occasion, SqlAddress, Target,
         adapter::{
-            Adapter, CommandAdapter, DatabaseAdapter, Environment, JournalAdapter, MetricAdapter, Setting,
-            Shape, TargetAdapter,
+            Adapter, CommandAdapter, DatabaseAdapter, Environment, JournalAdapter, MetricAdapter,
+            NotifierAdapter, Setting, Shape, TargetAdapter,
         },
     },
 };
@@ -80,6 +80,14 @@ pub const JOURNALS: &[JournalKind] = &[
     JournalKind::of::<journal::s3::S3Journal>(),
 ];
 
+/// Those who hear how a release goes.
+pub const NOTIFIERS: &[NotifierKind] = &[
+    #[cfg(feature = "github")]
+    NotifierKind::of::<notifier::github_issue::GitHubIssue>(),
+    #[cfg(feature = "github")]
+    NotifierKind::of::<notifier::github_deployment::GitHubDeployment>(),
+];
+
 /// All of them, by port.
 pub static ALL: Registry = Registry {
     targets: TARGETS,
@@ -87,6 +95,7 @@ pub static ALL: Registry = Registry {
     metrics: METRICS,
     commands: COMMANDS,
     journals: JOURNALS,
+    notifiers: NOTIFIERS,
 };
 
 /// What a file can name. Tests of the config bring their own.
@@ -96,6 +105,7 @@ pub struct Registry {
     pub metrics: &'static [MetricKind],
     pub commands: &'static [CommandKind],
     pub journals: &'static [JournalKind],
+    pub notifiers: &'static [NotifierKind],
 }
 
 /// An adapter of whichever port.
@@ -113,7 +123,7 @@ macro_rules! kind {
     )*};
 }
 
-kind!(TargetKind, DatabaseKind, MetricKind, CommandKind, JournalKind);
+kind!(TargetKind, DatabaseKind, MetricKind, CommandKind, JournalKind, NotifierKind);
 
 /// A connected adapter, or what is wrong with its options and where.
 pub type Connected<T> = Result<Box<T>, Located>;
@@ -254,6 +264,25 @@ impl JournalKind {
             },
             connect_unasked: |node, path, setting| {
                 A::connect_unasked(from_node(node, path)?, setting).map_err(at(node, path))
+            },
+        }
+    }
+}
+
+pub struct NotifierKind {
+    pub common: Common,
+    /// What it hears of where the entry does not say.
+    pub usual: &'static [Occasion],
+    pub connect: fn(&Node, &str, &Setting) -> Connected<dyn Notifier>,
+}
+
+impl NotifierKind {
+    pub const fn of<A: NotifierAdapter>() -> Self {
+        NotifierKind {
+            common: Common::of::<A>(),
+            usual: A::USUAL,
+            connect: |node, path, setting| {
+                A::connect(from_node(node, path)?, setting).map_err(at(node, path))
             },
         }
     }

@@ -24,11 +24,15 @@ use std::{
 use crate::{
     adapter::web,
     domain::duration::spoken,
-    port::{Context, Fault, Treat, adapter::Setting},
+    port::{
+        Context, Fault, Treat,
+        adapter::{Environment, Setting},
+    },
 };
 
 pub mod access;
 pub mod answer;
+pub mod approvals;
 
 pub use access::{Access, Repository};
 pub use answer::Answer;
@@ -119,16 +123,21 @@ impl GitHub {
         repository: Option<&str>,
         setting: &Setting,
     ) -> Result<Arc<GitHub>, String> {
-        let repository = Repository::find(repository, &setting.env)?;
-        let (api, token) = (access.address(&setting.env)?, access.token(setting)?);
-        let key = format!("{api} {repository} {}", token.as_deref().unwrap_or_default());
-        Ok(setting.shared.get(&key, || GitHub {
-            api,
-            repository,
-            token,
+        let alone = GitHub::alone(access, repository, &setting.env)?;
+        let key =
+            format!("{} {} {}", alone.api, alone.repository, alone.token.as_deref().unwrap_or_default());
+        Ok(setting.shared.get(&key, || alone))
+    }
+
+    /// A client of its own, for what belongs to no file.
+    pub fn alone(access: &Access, repository: Option<&str>, env: &Environment) -> Result<GitHub, String> {
+        Ok(GitHub {
+            api: access.address(env)?,
+            repository: Repository::find(repository, env)?,
+            token: access.token(env)?,
             client: OnceLock::new(),
             closed: Mutex::default(),
-        }))
+        })
     }
 
     pub fn repository(&self) -> &Repository {

@@ -11,6 +11,7 @@ pub mod github;
 pub mod haproxy_api;
 pub mod journal;
 pub mod metric;
+pub mod notifier;
 pub mod owner;
 pub mod process;
 pub mod sql_client;

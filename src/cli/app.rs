@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Common, FailOn, Output, Summary, ci::Ci, identity};
+use super::{Common, FailOn, Output, Summary, ci::Ci, herald::Herald, identity};
 use crate::{
-    config::{self, Config},
+    config::{self, Config, DEPLOYMENT, Hearer},
     domain::{history::History, verdict::Verdict},
     engine::{
         Engine, Options, Timing, dry_run,
@@ -18,11 +18,18 @@ use crate::{
         unit::Unit,
     },
     error::{Failure, Signal, Told, verdict_code},
-    port::{Clock, Context, Journal, Progress, adapter::Environment, clock::SystemClock},
+    port::{
+        Clock, Context, Journal, Progress,
+        adapter::Environment,
+        clock::SystemClock,
+        veil::{remember, remembered, veiled},
+    },
     report::{
         lines::Lines,
         live::Live,
+        plain::plain,
         result::CommandResult,
+        summary::{self, Around},
         text::{Paint, render},
     },
 };
@@ -55,9 +62,41 @@ pub(super) fn trace(verbose: bool) {
         Err(_) if verbose => "tidegate=debug".into(),
         Err(_) => return,
     };
-    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).compact();
+    let subscriber =
+        tracing_subscriber::fmt().with_writer(|| Veiled(std::io::stderr())).with_env_filter(filter).compact();
     // A second subscriber is only ever refused in tests.
     let _ = subscriber.try_init();
+}
+
+/// Log lines without secrets.
+struct Veiled<W>(W);
+
+impl<W: std::io::Write> std::io::Write for Veiled<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        self.0.write_all(veiled(&text).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Variables in which CI systems and clouds hand over secrets, whatever the file says.
+const SECRET_VARIABLES: [&str; 7] = [
+    "GITHUB_TOKEN",
+    "GH_TOKEN",
+    "INPUT_GITHUB-TOKEN",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+    "ACTIONS_RUNTIME_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+];
+
+/// From here on none of them is shown.
+pub(super) fn veil_variables() {
+    SECRET_VARIABLES.iter().filter_map(|name| std::env::var(name).ok()).for_each(|value| remember(&value));
 }
 
 /// CI systems hand over unset inputs as empty variables: those count as absent. The process starts itself
@@ -115,14 +154,30 @@ async fn drive_async(command: &'static str, common: &Common, verb: &impl Verb) -
     let screen = Screen::new(common, clock.clone());
     let (stopper, stop) = stop::pair();
     listen(stopper);
-    let ended = match prepare(common, verb).await {
-        Err(failure) => (Err(failure), Facts::default()),
+    let (unit, hearers) = match prepare(common, verb).await {
+        Err(failure) => return screen.finish(command, Err(&failure), Facts::default()),
         Ok(Prepared::Document(text)) => {
             return if std::io::stdout().write_all(text.as_bytes()).is_ok() { 0 } else { 1 };
         }
-        Ok(Prepared::Unit(unit)) => run_engine(common, verb, *unit, clock, &screen, stop).await,
+        Ok(Prepared::Unit(unit, hearers)) => (unit, hearers),
     };
-    screen.finish(command, ended.0.as_ref(), ended.1)
+    screen.ci.mask(&remembered());
+    let place = (unit.name.clone(), unit.environment.clone());
+    let around = identity::around();
+    let herald = Herald::new(screen.progress.clone(), hearers, place, around.log.clone(), clock.clone());
+    let progress = herald.as_ref().map_or(screen.progress.as_ref(), |herald| herald as &dyn Progress);
+    let (ended, facts) = run_engine(common, verb, *unit, clock.clone(), (&screen, progress), stop).await;
+    let attempt = facts.attempt.clone();
+    let mut result = screen.result(command, ended.as_ref(), facts);
+    let around = match screen.pages(&result) {
+        true => Around { approvers: identity::approvers(clock).await, ..around },
+        false => around,
+    };
+    if let Some(herald) = herald {
+        let told = herald.end(&result, attempt.as_ref(), &summary::render(&result, &around)).await;
+        result.heard(told.posted.get(DEPLOYMENT).map(|posted| posted.id.clone()), told.lines);
+    }
+    screen.show(result, ended.err().as_ref(), &around)
 }
 
 async fn run_engine(
@@ -130,7 +185,7 @@ async fn run_engine(
     verb: &impl Verb,
     unit: Unit,
     clock: Arc<dyn Clock>,
-    screen: &Screen,
+    (screen, progress): (&Screen, &dyn Progress),
     stop: Stop,
 ) -> (Result<Done, Failure>, Facts) {
     let unit = if common.dry_run { dry_run::dry(unit, screen.progress.clone()) } else { unit };
@@ -151,8 +206,7 @@ async fn run_engine(
         Ok(holder) => holder,
         Err(failure) => return (Err(failure), Facts::default()),
     };
-    let engine =
-        Engine::new(&unit, clock.clone(), holder, screen.progress.as_ref(), stop.clone(), options, timing());
+    let engine = Engine::new(&unit, clock.clone(), holder, progress, stop.clone(), options, timing());
     let ended = tokio::select! {
         biased;
         ended = verb.run(&engine) => ended,
@@ -197,7 +251,8 @@ fn timing() -> Timing {
 }
 
 enum Prepared {
-    Unit(Box<Unit>),
+    /// What is to be released, and who hears of it.
+    Unit(Box<Unit>, Vec<Hearer>),
     Document(String),
 }
 
@@ -208,7 +263,7 @@ async fn prepare(common: &Common, verb: &impl Verb) -> Result<Prepared, Failure>
             let journal = config::journal_of(&common.config, &common.environment, environment());
             let Some(journal) = journal else { return Err(failure) };
             let unit = recorded_unit(&common.config, journal, "").await.ok_or(failure)?;
-            return Ok(Prepared::Unit(Box::new(unit)));
+            return Ok(Prepared::Unit(Box::new(unit), Vec::new()));
         }
         loaded => loaded?,
     };
@@ -219,9 +274,22 @@ async fn prepare(common: &Common, verb: &impl Verb) -> Result<Prepared, Failure>
         && let Ok(journal) = config.connect_journal()
         && let Some(unit) = recorded_unit(&config.file, journal, &config.digest).await
     {
-        return Ok(Prepared::Unit(Box::new(unit)));
+        return Ok(Prepared::Unit(Box::new(unit), hearers(common, &config)));
     }
-    Ok(Prepared::Unit(Box::new(config.connect()?)))
+    let unit = config.connect()?;
+    Ok(Prepared::Unit(Box::new(unit), hearers(common, &config)))
+}
+
+/// Those who hear of it; a run that only looks has no news.
+fn hearers(common: &Common, config: &Config) -> Vec<Hearer> {
+    if common.dry_run {
+        return Vec::new();
+    }
+    let (hearers, told) = config.connect_notifiers(common.deployment.by());
+    for line in told {
+        eprintln!("nobody is told where this is wrong: {}", plain(&line));
+    }
+    hearers
 }
 
 /// The unit as it was configured when the open release was opened; `None` where that cannot be had, or is
@@ -282,7 +350,11 @@ impl Screen {
         let colour = terminal && std::env::var_os("NO_COLOR").is_none();
         let paint = Paint { colour };
         let on_ci = std::env::var_os("CI").is_some();
-        let ci = Ci::recognise(&|name| std::env::var(name).ok(), common.outputs.as_deref());
+        let ci = Ci::recognise(
+            &|name| std::env::var(name).ok(),
+            common.outputs.as_deref(),
+            common.report.as_deref(),
+        );
         let (fail_on, summary) = (common.fail_on.clone(), common.summary);
         if common.output == Output::Text && terminal && !on_ci {
             let live = Arc::new(Live::new(paint));
@@ -308,11 +380,21 @@ impl Screen {
     }
 
     fn finish(&self, command: &str, ended: Result<&Done, &Failure>, facts: Facts) -> u8 {
+        self.show(self.result(command, ended, facts), ended.err(), &identity::around())
+    }
+
+    fn result(&self, command: &str, ended: Result<&Done, &Failure>, facts: Facts) -> CommandResult {
+        let result = CommandResult::new(command, ended, facts);
+        if self.dry_run { result.dry() } else { result }
+    }
+
+    fn show(&self, mut result: CommandResult, failure: Option<&Failure>, around: &Around) -> u8 {
         if let Some(live) = &self.live {
             live.clear();
         }
-        let result = CommandResult::new(command, ended, facts);
-        let result = if self.dry_run { result.dry() } else { result };
+        if self.pages(&result) {
+            result.report_path = self.ci.report(&result, around);
+        }
         match self.output {
             Output::Json => {
                 let text =
@@ -326,7 +408,7 @@ impl Screen {
                 let _ = write!(std::io::stderr(), "{}", render(&result, self.paint));
             }
         }
-        self.ci.tell(&result, ended.err(), self.pages(&result), &identity::around());
+        self.ci.tell(&result, failure, self.pages(&result), around);
         self.status(result.exit_code)
     }
 

@@ -25,6 +25,18 @@ pub(super) struct Ci {
     outputs: Option<(PathBuf, Form)>,
     /// A page for people.
     summary: Option<PathBuf>,
+    /// The same as a file of its own, or a folder for one per command.
+    report: Option<Report>,
+}
+
+/// Where the page goes as a file.
+#[derive(Debug)]
+struct Report {
+    place: PathBuf,
+    /// `place` is a folder of ours.
+    folder: bool,
+    /// Later steps see paths from here on: the container calls the workspace by another name.
+    workspace: Option<PathBuf>,
 }
 
 /// How single values are written.
@@ -42,14 +54,27 @@ enum Form {
 const DOTENV: &str = "tidegate.env";
 
 impl Ci {
-    /// `said` is the file that a flag names.
-    pub fn recognise(variable: &dyn Fn(&str) -> Option<String>, said: Option<&Path>) -> Ci {
+    /// `said` and `report` are the files that flags name.
+    pub fn recognise(
+        variable: &dyn Fn(&str) -> Option<String>,
+        said: Option<&Path>,
+        report: Option<&Path>,
+    ) -> Ci {
         let given = |name: &str| variable(name).filter(|value| !value.is_empty());
         let path = |name: &str| given(name).map(PathBuf::from);
         let is = |name: &str| given(name).is_some_and(|value| value == "true");
         let dotenv = |folder: &str| (path(folder).unwrap_or_default().join(DOTENV), Form::Dotenv);
+        let workspace = path("GITHUB_WORKSPACE");
+        let report = match report {
+            Some(file) => Some(Report { place: file.into(), folder: false, workspace }),
+            None if is("GITHUB_ACTIONS") => {
+                Some(Report { place: Path::new(".tidegate").join("report"), folder: true, workspace })
+            }
+            None => None,
+        };
         if is("GITHUB_ACTIONS") {
             return Ci {
+                report,
                 annotates: true,
                 outputs: path("GITHUB_OUTPUT").map(|file| (file, Form::GitHub)),
                 summary: path("GITHUB_STEP_SUMMARY"),
@@ -66,7 +91,36 @@ impl Ci {
         } else {
             None
         };
-        Ci { outputs, ..Ci::default() }
+        Ci { outputs, report, ..Ci::default() }
+    }
+
+    /// Has the runner hide these wherever anybody's output shows them, also in steps of their own.
+    pub fn mask(&self, secrets: &[String]) {
+        if self.annotates {
+            eprint!("{}", github::masks(secrets));
+        }
+    }
+
+    /// Writes the page as a file; its path as later steps see it.
+    pub fn report(&self, result: &CommandResult, around: &Around) -> Option<String> {
+        let Report { place, folder, workspace } = self.report.as_ref()?;
+        let file = if *folder { place.join(format!("{}.md", result.command)) } else { place.clone() };
+        let written = || {
+            if *folder {
+                std::fs::create_dir_all(place)?;
+                adopt(place)?;
+                // a workspace that is looked over for changes stays as it was
+                write(&place.join(".gitignore"), "*\n", false)?;
+            }
+            write(&file, &summary::render(result, around), false)
+        };
+        if let Err(error) = written() {
+            told(&file, Err(error));
+            return None;
+        }
+        let whole = std::path::absolute(&file).unwrap_or(file);
+        let seen = workspace.as_ref().and_then(|workspace| whole.strip_prefix(workspace).ok());
+        Some(seen.unwrap_or(&whole).display().to_string())
     }
 
     /// Tells the result. What cannot be written is said and changes nothing.
@@ -87,6 +141,13 @@ impl Ci {
             told(file, write(file, &summary::render(result, around), true));
         }
     }
+}
+
+/// A folder that was made by root in a folder of somebody's is theirs.
+fn adopt(folder: &Path) -> std::io::Result<()> {
+    let opened = std::fs::File::open(folder)?;
+    crate::adapter::owner::adopt(&opened, folder);
+    Ok(())
 }
 
 fn write(file: &Path, text: &str, appended: bool) -> std::io::Result<()> {

@@ -9,6 +9,7 @@ mod demo;
 mod deploy;
 mod finish;
 mod first_process;
+mod herald;
 mod identity;
 mod init;
 mod migrate;
@@ -94,6 +95,13 @@ pub struct Common {
     /// A file for the result as `NAME=value` lines, for CI systems that have no place of their own for it
     #[arg(long, global = true, env = "TIDEGATE_OUTPUTS", value_name = "FILE")]
     outputs: Option<PathBuf>,
+    /// A file for the page about the result, as Markdown; on GitHub `.tidegate/report/COMMAND.md` if absent
+    #[arg(long, global = true, env = "TIDEGATE_REPORT", value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Whether GitHub shows the release as a deployment: `tidegate` makes one, `github` adds to the one that
+    /// the job's `environment:` makes
+    #[arg(long, global = true, env = "TIDEGATE_DEPLOYMENT", default_value = "none", value_name = "WHO")]
+    deployment: Deployment,
     /// Tell what is done, call by call, on standard error
     #[arg(short, long, global = true, env = "TIDEGATE_VERBOSE")]
     verbose: bool,
@@ -118,6 +126,24 @@ enum Summary {
     Auto,
     Always,
     Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Deployment {
+    Tidegate,
+    Github,
+    None,
+}
+
+impl Deployment {
+    /// As the adapter calls it.
+    fn by(self) -> Option<&'static str> {
+        match self {
+            Deployment::Tidegate => Some("tidegate"),
+            Deployment::Github => Some("github"),
+            Deployment::None => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -241,7 +267,7 @@ enum Command {
 /// Everything from the arguments to the exit code.
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
-        eprintln!("tidegate: a bug: {panic}");
+        eprintln!("tidegate: a bug: {}", crate::port::veil::veiled(&panic.to_string()));
         eprintln!(
             "hint: the journal has all that was done; `tidegate status` tells where the release stands"
         );
@@ -251,6 +277,7 @@ pub fn main() -> ExitCode {
         return code;
     }
     app::drop_empty_variables();
+    app::veil_variables();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -62,6 +62,7 @@ pub(super) fn adapters() -> String {
     section(&mut text, "checks", all.metrics);
     section(&mut text, "migrations, smoke, hooks, deploy, retire", all.commands);
     section(&mut text, "journal", all.journals);
+    section(&mut text, "notify", all.notifiers);
     text
 }
 

@@ -12,12 +12,12 @@ use super::{
 #[cfg(feature = "http")]
 use crate::adapter::target::probed::Probed;
 use crate::{
-    document::node::{Kind as Is, Located, Node, Position},
+    document::node::{Entry as Field, Kind as Is, Located, Node, Position},
     domain::{share::Share, stage::Stage},
     engine::unit as connected,
     error::Failure,
     port::{
-        Journal, Secret, Shared, Target,
+        Journal, Notifier, Occasion, Secret, Shared, Target,
         adapter::{ServiceSetting, Setting},
     },
     registry::Kind,
@@ -42,6 +42,25 @@ impl Config {
         journal.ok_or_else(|| self.failure(work.problems))
     }
 
+    /// Those who hear of the release; `deployment` is one that the command line asks for. What cannot be
+    /// connected is told beside them: it keeps no release from going out or back.
+    pub fn connect_notifiers(&self, deployment: Option<&str>) -> (Vec<Hearer>, Vec<String>) {
+        let mut work = self.work();
+        work.problems = Problems::default();
+        let mut hearers = Vec::new();
+        for entry in &self.sections.notify {
+            let made = work.one(&entry.notifier, |k, node, path, setting| (k.connect)(node, path, setting));
+            let (name, kind, events) = (entry.name.to_string(), entry.notifier.name(), entry.events.clone());
+            hearers.extend(made.map(|notifier| Hearer { name, kind, events, notifier }));
+        }
+        if let Some(by) = deployment {
+            hearers.retain(|hearer| hearer.kind != DEPLOYMENT);
+            hearers.extend(work.deployment(by));
+        }
+        let told = work.problems.into_sorted().iter().map(ToString::to_string).collect();
+        (hearers, told)
+    }
+
     fn failure(&self, problems: Problems) -> Failure {
         Failure::Config { file: self.file.display().to_string(), located: problems.into_sorted() }
     }
@@ -64,6 +83,19 @@ impl Config {
         work
     }
 }
+
+/// One who hears of a release.
+pub struct Hearer {
+    /// Its key in `notify`.
+    pub name: String,
+    /// Its adapter.
+    pub kind: &'static str,
+    pub events: Vec<Occasion>,
+    pub notifier: Box<dyn Notifier>,
+}
+
+/// The notifier that the command line can ask for.
+pub const DEPLOYMENT: &str = "github_deployment";
 
 /// Connecting, with the refusals so far.
 struct Work<'a> {
@@ -161,6 +193,17 @@ impl Work<'_> {
         self.one(&config.sections.journal, |k, node, path, setting| {
             (if asked { k.connect } else { k.connect_unasked })(node, path, setting)
         })
+    }
+
+    /// A deployment that no entry of the file asks for.
+    fn deployment(&mut self, by: &str) -> Option<Hearer> {
+        let position = Position { line: 1, column: 1 };
+        let kind = self.config.registry.notifiers.iter().find(|kind| kind.common.name == DEPLOYMENT)?;
+        let mut chosen = Chosen::implied(kind, "deployment", position);
+        let by = Node { position, kind: Is::Text(by.into()) };
+        chosen.options.kind = Is::Map(vec![Field { key: "by".into(), position, value: by }]);
+        let notifier = self.one(&chosen, |k, node, path, setting| (k.connect)(node, path, setting))?;
+        Some(Hearer { name: "deployment".into(), kind: DEPLOYMENT, events: kind.usual.to_vec(), notifier })
     }
 
     fn step(&mut self, step: &Step) -> Option<connected::Step> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    CheckKeys, Chosen, Config, DatabaseKeys, MigrationKeys, SECTIONS, Step,
+    CheckKeys, Chosen, Config, DatabaseKeys, MigrationKeys, NotifyKeys, SECTIONS, Step,
     environments::PRODUCTION,
     options::{Options, defaults, generator},
     settings::{FinishKeys, WhenKeys},
@@ -93,6 +93,17 @@ fn explain_section(config: &Config, section: &str, out: &mut Out) {
         "hooks" => explain_hooks(config, out),
         "when" => settings::<WhenKeys>(section, written, out),
         "finish" => settings::<FinishKeys>(section, written, out),
+        "notify" if !sections.notify.is_empty() => {
+            out.open(0, section, false);
+            for entry in &sections.notify {
+                out.open(1, entry.name.as_str(), false);
+                adapter(&entry.notifier, 2, false, out);
+                own_keys::<NotifyKeys>(&entry.notifier.keys, 2, false, out);
+                if entry.notifier.keys.get("events").is_none() {
+                    out.value(2, "events", &json!(entry.events), true);
+                }
+            }
+        }
         "environments" => explain_environments(config, written, out),
         _ => {}
     }

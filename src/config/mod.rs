@@ -30,6 +30,7 @@ mod entry;
 mod environments;
 mod explain;
 pub mod init;
+mod notify;
 mod options;
 mod problem;
 mod schema;
@@ -41,9 +42,11 @@ mod tests;
 mod yaml;
 
 pub use checks::{CheckKeys, CheckLine};
+pub use connect::{DEPLOYMENT, Hearer};
 pub use databases::{Database, DatabaseKeys, Migration, MigrationKeys, MigrationKind};
 pub use entry::Chosen;
 pub use explain::explain;
+pub use notify::{Notify, NotifyKeys};
 pub use schema::schema;
 pub use services::{Service, ServiceKeys};
 pub use steps::{HOOKED, Hook, Step, StepKeys};
@@ -82,10 +85,11 @@ pub struct Sections {
     pub hooks: Vec<Hook>,
     pub when: When,
     pub finish: Finish,
+    pub notify: Vec<Notify>,
 }
 
 /// The sections in the order in which they are explained.
-pub(crate) const SECTIONS: [&str; 12] = [
+pub(crate) const SECTIONS: [&str; 13] = [
     "name",
     "journal",
     "services",
@@ -97,11 +101,12 @@ pub(crate) const SECTIONS: [&str; 12] = [
     "hooks",
     "when",
     "finish",
+    "notify",
     "environments",
 ];
 
 /// Sections that are planned.
-const LATER: [&str; 4] = ["flags", "require", "windows", "notify"];
+const LATER: [&str; 3] = ["flags", "require", "windows"];
 
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -235,6 +240,7 @@ impl Sections {
         let hooks = steps::read_hooks(tree, registry, problems);
         let when = settings::read_when(tree, problems);
         let finish = settings::read_finish(tree, problems);
+        let notify = notify::read(tree, registry, problems);
         Some(Sections {
             name: name?,
             journal: journal?,
@@ -248,6 +254,7 @@ impl Sections {
             hooks,
             when: when?,
             finish: finish?,
+            notify,
         })
     }
 

@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use super::{
-    CheckKeys, DatabaseKeys, MigrationKeys, ServiceKeys, StepKeys, checks, databases,
+    CheckKeys, DatabaseKeys, MigrationKeys, NotifyKeys, ServiceKeys, StepKeys, checks, databases,
     entry::{Spec, options_schema},
     environments::PRODUCTION,
+    notify,
     options::generator,
     services,
     settings::{self, FinishKeys, NoKeys, WhenKeys},
@@ -58,6 +59,7 @@ pub(crate) fn of(registry: &'static Registry) -> Value {
         },
         "when": plain::<WhenKeys>(),
         "finish": plain::<FinishKeys>(),
+        "notify": described(&map_of(entry::<_, NotifyKeys>(&notify::spec(registry), &[])), "Who hears how a release goes."),
     });
     file(sections, definitions)
 }

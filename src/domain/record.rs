@@ -114,6 +114,19 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The sentences in it, which may quote what others said.
+    pub fn texts(&mut self) -> Box<dyn Iterator<Item = &mut String> + '_> {
+        match self {
+            Event::Preempt { reason, .. } | Event::Hotfix { reason } => Box::new(std::iter::once(reason)),
+            Event::Failed { why, .. } => Box::new(std::iter::once(why)),
+            Event::Closed { reason, .. } => Box::new(reason.iter_mut()),
+            Event::Judged { judgements, .. } => Box::new(judgements.iter_mut().map(|j| &mut j.sentence)),
+            _ => Box::new(std::iter::empty()),
+        }
+    }
+}
+
 /// The first record of an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Opened {

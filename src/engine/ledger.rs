@@ -18,7 +18,7 @@ use crate::{
         record::{Closing, Event, FORMAT, Holder, Record},
     },
     error::{Failure, Told},
-    port::{Appended, Clock, Context, Fault, Journal, Progress, Treat},
+    port::{Appended, Clock, Context, Fault, Journal, Progress, Treat, veil::veiled},
 };
 
 /// The journal of one invocation.
@@ -27,6 +27,7 @@ pub struct Ledger<'a> {
     clock: Arc<dyn Clock>,
     holder: Holder,
     call: Duration,
+    progress: &'a dyn Progress,
     pub history: History,
     /// When the lease was last renewed, on `clock.elapsed()`.
     renewed: Option<Duration>,
@@ -52,6 +53,7 @@ impl<'a> Ledger<'a> {
             clock: engine.clock.clone(),
             holder: engine.holder.clone(),
             call: engine.timing.call,
+            progress: engine.progress,
             history: History::default(),
             renewed: None,
             preempted: false,
@@ -404,10 +406,15 @@ impl<'a> Ledger<'a> {
         if self.history.lease.as_ref().is_some_and(|l| l.holder.process == self.holder.process) {
             self.renewed = Some(began);
         }
+        if let Some(release) = &self.history.release {
+            self.progress.recorded(&record.event, release);
+        }
         Ok(Some(record.seq))
     }
 
-    fn record(&self, event: Event) -> Result<Record, Failure> {
+    fn record(&self, mut event: Event) -> Result<Record, Failure> {
+        // what others said may hold a secret that they were given
+        event.texts().for_each(|text| *text = veiled(text).into_owned());
         let seq = self.history.last + 1;
         let opened = if matches!(event, Event::Opened(_)) { seq } else { self.history.opened_seq() };
         let nonce = nonce()?;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use super::{Command, Database, Journal, Metric, Shared, SqlAddress, Target};
+use super::{Command, Database, Journal, Metric, Notifier, Occasion, Shared, SqlAddress, Target};
 use crate::{
     document::node::Node,
     domain::{
@@ -81,6 +81,14 @@ pub trait JournalAdapter: Adapter {
     fn connect_unasked(config: Self::Config, setting: &Setting) -> Result<Box<dyn Journal>, String> {
         Self::connect(config, setting)
     }
+}
+
+pub trait NotifierAdapter: Adapter {
+    /// What it hears of where the entry does not say.
+    const USUAL: &'static [Occasion];
+
+    /// Makes the notifier; no call goes out. The message says which option is wrong.
+    fn connect(config: Self::Config, setting: &Setting) -> Result<Box<dyn Notifier>, String>;
 }
 
 /// What a check's numbers are.

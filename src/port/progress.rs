@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{share::Split, verdict::Judgement};
+use crate::domain::{history::Release, record::Event, share::Split, verdict::Judgement};
 
 /// Listener for progress; how it looks is the report's business. Never fails.
 pub trait Progress: Send + Sync {
@@ -17,6 +17,9 @@ pub trait Progress: Send + Sync {
 
     /// The state of a watch after a poll.
     fn watching(&self, state: &Watching<'_>);
+
+    /// A record of this run was appended; `release` is how it stands with it.
+    fn recorded(&self, _event: &Event, _release: &Release) {}
 }
 
 /// A watch after its newest poll.

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf};
 
+use super::veil;
+
 /// `{env: NAME}` or `{file: PATH}`. A literal is refused.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
@@ -34,7 +36,11 @@ impl Secret {
             }
         };
         let value = value.trim_end_matches(['\r', '\n']).to_string();
-        if value.is_empty() { Err(format!("{self} is empty")) } else { Ok(value) }
+        if value.is_empty() {
+            return Err(format!("{self} is empty"));
+        }
+        veil::remember(&value);
+        Ok(value)
     }
 }
 

@@ -63,6 +63,11 @@ pub fn annotations(result: &CommandResult, failure: Option<&Failure>) -> String 
     all.concat()
 }
 
+/// Commands that have the runner hide these.
+pub fn masks(secrets: &[String]) -> String {
+    secrets.iter().map(|secret| format!("::add-mask::{}\n", secret.replace('%', "%25"))).collect()
+}
+
 /// One workflow command, on a line of its own.
 fn command(level: &str, title: &str, place: Option<(&str, u32, u32)>, message: &str) -> String {
     let place = place.map_or(String::new(), |(file, line, column)| {

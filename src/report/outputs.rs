@@ -13,7 +13,7 @@ pub struct Output {
 }
 
 /// All outputs, in the order in which they are documented.
-pub const OUTPUTS: [Output; 12] = [
+pub const OUTPUTS: [Output; 14] = [
     Output {
         name: "state",
         help: "Where the release stands: none, open, waiting, finished, rolled_back, stuck",
@@ -71,6 +71,16 @@ pub const OUTPUTS: [Output; 12] = [
         name: "sentence",
         help: "The result in one sentence",
         value: |result| result.sentence.replace('\n', " "),
+    },
+    Output {
+        name: "report-path",
+        help: "The job's page as a Markdown file, from the workspace on; empty where none was written",
+        value: |result| result.report_path.clone().unwrap_or_default(),
+    },
+    Output {
+        name: "deployment-id",
+        help: "The deployment on GitHub that was made or updated (`deployment`)",
+        value: |result| result.deployment_id.clone().unwrap_or_default(),
     },
     Output {
         name: "result",

@@ -1,12 +1,14 @@
 //! Text from outside made harmless for a terminal and for a CI log.
 
+use crate::port::veil::veiled;
+
 /// Text on one line that does nothing: control characters, the escape that begins terminal sequences among
 /// them, and characters that turn the direction of text become a visible stand-in; what a CI system would
 /// take for a command of its own (`::error` at the beginning of a line, `##[error]` anywhere) is broken up
-/// by a character that is not seen.
+/// by a character that is not seen. No secret that was read is in it.
 pub fn plain(text: &str) -> String {
     let tame = |c: char| if is_harmful(c) { '\u{fffd}' } else { c };
-    let mut text: String = text.chars().map(tame).collect();
+    let mut text: String = veiled(text).chars().map(tame).collect();
     let begin = text.len() - text.trim_start().len();
     if text[begin..].starts_with("::") {
         text.insert(begin + 1, '\u{2060}');

@@ -14,7 +14,7 @@ use crate::{
     },
     engine::outcome::{Changed, Done, Facts, Moment, State},
     error::Failure,
-    port::Finding,
+    port::{Finding, veil::veiled},
 };
 
 /// What every command prints with `--output json`. Fields are added in later versions, never removed.
@@ -52,8 +52,21 @@ pub struct CommandResult {
     pub hotfix: Option<String>,
     /// How the traffic went since the release opened.
     pub timeline: Vec<Moment>,
+    /// The release's deployment on GitHub, where one was made or updated.
+    pub deployment_id: Option<String>,
+    /// The page about it, as a Markdown file; on GitHub from the workspace on.
+    pub report_path: Option<String>,
     /// Lines for people.
     pub details: Vec<String>,
+}
+
+/// The lines in which others may have repeated a secret, without it.
+fn veiled_facts(mut facts: Facts) -> Facts {
+    let texts = (facts.details.iter_mut())
+        .chain(facts.findings.iter_mut().map(|finding| &mut finding.message))
+        .chain(facts.judgements.iter_mut().map(|judgement| &mut judgement.sentence));
+    texts.for_each(|text| *text = veiled(text).into_owned());
+    facts
 }
 
 impl CommandResult {
@@ -64,12 +77,13 @@ impl CommandResult {
             Err(failure) => (failure.exit_code(), failure.to_string(), failure.hint().map(str::to_string)),
         };
         let done = ended.ok();
+        let facts = veiled_facts(facts);
         CommandResult {
             command: command.to_string(),
             exit_code,
             dry_run: false,
-            sentence,
-            hint,
+            sentence: veiled(&sentence).into_owned(),
+            hint: hint.map(|hint| veiled(&hint).into_owned()),
             next: match ended {
                 Ok(done) => done.next.clone(),
                 Err(failure) => failure.next(command),
@@ -87,8 +101,16 @@ impl CommandResult {
             baseline_version: facts.baseline_version,
             hotfix: facts.hotfix,
             timeline: facts.timeline,
+            deployment_id: None,
+            report_path: None,
             details: facts.details,
         }
+    }
+
+    /// Adds what came of telling others.
+    pub fn heard(&mut self, deployment_id: Option<String>, lines: Vec<String>) {
+        self.deployment_id = deployment_id;
+        self.details.extend(lines.iter().map(|line| veiled(line).into_owned()));
     }
 
     /// Marks the result of a dry run.

@@ -24,6 +24,7 @@ mod ecs_rolling;
 mod ecs_same;
 mod examples;
 mod lambda;
+mod oidc;
 mod permissions;
 mod production;
 mod rds;

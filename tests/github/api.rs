@@ -1,6 +1,7 @@
 //! Requests and answers of the double.
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 use crate::wire::Message;
 
@@ -19,6 +20,13 @@ pub fn decoded(text: &str) -> String {
         }
     }
     String::from_utf8(bytes).unwrap()
+}
+
+/// What stands behind the question mark.
+pub fn query(target: &str) -> BTreeMap<String, String> {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (name.to_string(), decoded(value))).collect()
 }
 
 pub fn answer(status: u16, body: &Value) -> Message {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     io::{self, Read as _, Write as _},
     net::TcpStream,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,7 +12,8 @@ use std::{
 use tidegate::port::{Clock as _, clock::SystemClock};
 
 use crate::{
-    api::{answer, decoded, refusal},
+    api::{answer, decoded, query, refusal},
+    news::News,
     openapi::OpenApi,
     repository::{Logged, Repository},
     wire::{self, Connection, Listener, Message},
@@ -87,6 +88,29 @@ pub enum Op {
     Commit,
     Create,
     Move,
+    Deployments,
+    Deploy,
+    Statuses,
+    AddStatus,
+    Issues,
+    OpenIssue,
+    Comments,
+    AddComment,
+    Approvals,
+}
+
+impl Op {
+    pub const NEWS: [Op; 9] = [
+        Op::Deployments,
+        Op::Deploy,
+        Op::Statuses,
+        Op::AddStatus,
+        Op::Issues,
+        Op::OpenIssue,
+        Op::Comments,
+        Op::AddComment,
+        Op::Approvals,
+    ];
 }
 
 /// Trouble with some requests: the first `times` after `skip`.
@@ -119,6 +143,7 @@ pub struct State {
     exchanges: Vec<(Message, Message)>,
     /// What GitHub shows of a repository.
     about: Value,
+    pub news: News,
 }
 
 thread_local! {
@@ -152,6 +177,7 @@ impl Double {
             faults: Vec::new(),
             exchanges: Vec::new(),
             about: DESCRIPTION.with_borrow(|d| d.example("/repos/{owner}/{repo}", "get", 200)),
+            news: DESCRIPTION.with_borrow(News::new),
         })));
         let serving = shared.clone();
         let listener = Listener::start(move |stream| {
@@ -335,6 +361,9 @@ impl State {
         if op == Op::Repository {
             return self.about();
         }
+        if Op::NEWS.contains(&op) {
+            return self.news.answer(op, request);
+        }
         if self.repository.references().is_empty() {
             return refusal(409, "Git Repository is empty.");
         }
@@ -346,6 +375,7 @@ impl State {
             Op::Commit => self.commit(&request.json()),
             Op::Create => self.create(&request.json()),
             Op::Move => self.move_to(&path, &request.json()),
+            _ => refusal(404, "Not Found"),
         }
     }
 
@@ -377,13 +407,7 @@ impl State {
     }
 
     fn list(&self, target: &str) -> Message {
-        let query: BTreeMap<&str, String> = target
-            .split_once('?')
-            .map_or("", |(_, query)| query)
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .map(|(name, value)| (name, decoded(value)))
-            .collect();
+        let query = query(target);
         let count = query.get("per_page").map_or(30, |n| n.parse::<usize>().unwrap().min(100));
         match self.repository.log(&query["sha"], count) {
             Ok(commits) => answer(200, &commits.iter().map(listed).collect()),
@@ -487,6 +511,15 @@ fn operation(request: &Message) -> Option<Op> {
         ("POST", "/git/refs") => Some(Op::Create),
         ("GET", rest) if rest.starts_with("/git/matching-refs/") => Some(Op::Tip),
         ("PATCH", rest) if rest.starts_with("/git/refs/") => Some(Op::Move),
+        ("GET", "/deployments") => Some(Op::Deployments),
+        ("POST", "/deployments") => Some(Op::Deploy),
+        ("GET", rest) if rest.ends_with("/statuses") => Some(Op::Statuses),
+        ("POST", rest) if rest.ends_with("/statuses") => Some(Op::AddStatus),
+        ("GET", "/issues") => Some(Op::Issues),
+        ("POST", "/issues") => Some(Op::OpenIssue),
+        ("GET", rest) if rest.ends_with("/comments") => Some(Op::Comments),
+        ("POST", rest) if rest.ends_with("/comments") => Some(Op::AddComment),
+        ("GET", rest) if rest.ends_with("/approvals") => Some(Op::Approvals),
         _ => None,
     }
 }
@@ -498,7 +531,7 @@ fn limited(status: u16) -> Message {
     )
 }
 
-fn invalid(message: &str) -> Message {
+pub fn invalid(message: &str) -> Message {
     refusal(422, message)
 }
 

@@ -8,6 +8,7 @@ mod api;
 mod double;
 #[path = "../support/journal_suite.rs"]
 mod journal_suite;
+mod news;
 mod openapi;
 mod repository;
 #[cfg(feature = "demo")]
@@ -20,7 +21,10 @@ mod wire;
 mod world;
 
 mod client;
+mod hearing;
 mod journal;
 #[cfg(feature = "demo")]
 mod release;
+#[cfg(feature = "demo")]
+mod told;
 mod usual;

@@ -22,7 +22,8 @@ const SESSION: &str = "tidegate";
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// `aws: {region: eu-west-1, role: arn:aws:iam::123456789012:role/deploy}`. What is not said comes from the
-/// SDK's default chain: environment, profiles, web identity, container and instance roles.
+/// SDK's default chain: environment, profiles, web identity, container and instance roles. In GitHub Actions the
+/// input `aws-role` (`TIDEGATE_AWS_ROLE`) is taken by the job's OIDC token, and taken anew before it expires.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Access {
@@ -108,6 +109,13 @@ pub(super) async fn load(access: &Access, env: &Environment) -> Result<SdkConfig
         let around = ProviderConfig::default().with_http_client(http).with_region(Some(region));
         let provider =
             ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&around).build();
+        config = config.to_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build();
+    }
+    if let (None, Some(role)) = (&access.profile, variable(super::oidc::ROLE)) {
+        let role: String = RoleArn::try_from(role).map_err(|why| format!("aws-role: {why}"))?.into();
+        // Asking for a token and a role twice is harmless: here the SDK may try again.
+        let around = config.to_builder().retry_config(RetryConfig::standard()).build();
+        let provider = super::oidc::GitHubOidc::new(role, SESSION, around, env)?;
         config = config.to_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build();
     }
     for role in &access.role {

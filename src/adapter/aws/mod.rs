@@ -6,6 +6,7 @@
 mod access;
 pub mod batch;
 mod call;
+mod oidc;
 mod pacer;
 
 pub use access::{Access, RoleArn};

@@ -3,10 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::port::{
-    Secret,
-    adapter::{Environment, Setting},
-};
+use crate::port::{Secret, adapter::Environment, veil};
 
 /// `github: {token: {env: DEPLOY_TOKEN}}`. What is not said comes from the workflow's environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -72,11 +69,11 @@ impl Access {
     }
 
     /// The token; `None` if there is none anywhere.
-    pub(super) fn token(&self, setting: &Setting) -> Result<Option<String>, String> {
+    pub(super) fn token(&self, env: &Environment) -> Result<Option<String>, String> {
         let token = match &self.token {
-            Some(secret) => Some(secret.resolve(&*setting.env)?),
+            Some(secret) => Some(secret.resolve(&**env)?),
             None => TOKENS.iter().find_map(|name| {
-                (setting.env)(name).map(|value| value.trim().to_string()).filter(|value| !value.is_empty())
+                env(name).map(|value| value.trim().to_string()).filter(|value| !value.is_empty())
             }),
         };
         match token {
@@ -84,7 +81,10 @@ impl Access {
             Some(token) if !token.chars().all(|c| c.is_ascii_graphic()) => {
                 Err("the token for GitHub holds characters that no token has".into())
             }
-            token => Ok(token),
+            token => {
+                token.iter().for_each(|token| veil::remember(token));
+                Ok(token)
+            }
         }
     }
 }

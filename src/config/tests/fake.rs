@@ -36,6 +36,7 @@ pub(super) static REGISTRY: Registry = Registry {
         CommandKind::of::<Http>(),
     ],
     journals: &[JournalKind::of::<journal::file::FileJournal>()],
+    notifiers: &[],
 };
 
 /// A database whose only option is a secret.
