@@ -338,10 +338,26 @@ struct Screen {
     dry_run: bool,
     paint: Paint,
     progress: Arc<dyn Progress>,
-    live: Option<Arc<Live>>,
+    shown: Shown,
     ci: Ci,
     fail_on: Vec<FailOn>,
     summary: Summary,
+}
+
+/// How progress is shown.
+enum Shown {
+    Live(Arc<Live>),
+    Lines(Arc<Lines>),
+}
+
+impl Shown {
+    /// Makes room for the result.
+    fn clear(&self) {
+        match self {
+            Shown::Live(live) => live.clear(),
+            Shown::Lines(lines) => lines.clear(),
+        }
+    }
 }
 
 impl Screen {
@@ -364,7 +380,7 @@ impl Screen {
                 dry_run: common.dry_run,
                 paint,
                 progress,
-                live: Some(live),
+                shown: Shown::Live(live),
                 ci,
                 fail_on,
                 summary,
@@ -374,9 +390,10 @@ impl Screen {
             Output::Text => Box::new(std::io::stdout()),
             Output::Json => Box::new(std::io::stderr()),
         };
-        let progress = told(common, Arc::new(Lines::new(out, clock, paint)));
+        let lines = Arc::new(Lines::new(out, clock, paint, ci.annotates));
+        let (progress, shown) = (told(common, lines.clone()), Shown::Lines(lines));
         let (output, dry_run) = (common.output, common.dry_run);
-        Screen { output, dry_run, paint, progress, live: None, ci, fail_on, summary }
+        Screen { output, dry_run, paint, progress, shown, ci, fail_on, summary }
     }
 
     fn finish(&self, command: &str, ended: Result<&Done, &Failure>, facts: Facts) -> u8 {
@@ -389,9 +406,7 @@ impl Screen {
     }
 
     fn show(&self, mut result: CommandResult, failure: Option<&Failure>, around: &Around) -> u8 {
-        if let Some(live) = &self.live {
-            live.clear();
-        }
+        self.shown.clear();
         if self.pages(&result) {
             result.report_path = self.ci.report(&result, around);
         }

@@ -19,8 +19,8 @@ use crate::{
 /// Where the result goes besides the log.
 #[derive(Debug, Default)]
 pub(super) struct Ci {
-    /// The log's reader takes annotations.
-    annotates: bool,
+    /// The log's reader takes annotations, and folds what is between two of its commands.
+    pub annotates: bool,
     /// Single values for later steps.
     outputs: Option<(PathBuf, Form)>,
     /// A page for people.

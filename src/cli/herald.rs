@@ -130,6 +130,7 @@ fn occasions(result: &CommandResult) -> Vec<Occasion> {
     match result.state {
         State::RolledBack if changed => all.push(Occasion::RolledBack),
         State::Finished if changed => all.push(Occasion::Finished),
+        State::Finished if result.verdict == Some(Verdict::Fail) => all.push(Occasion::Recheck),
         State::Stuck => all.push(Occasion::Stuck),
         _ if result.exit_code == 20 => all.push(Occasion::Stuck),
         _ if harmed => all.push(Occasion::Fail),

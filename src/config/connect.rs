@@ -243,7 +243,7 @@ impl Work<'_> {
             smoke,
             hooks,
             when: sections.when,
-            finish: sections.finish,
+            finish: sections.finish.clone(),
             journal: journal?,
             text: config.text.clone(),
             digest: config.digest.clone(),

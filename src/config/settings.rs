@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     entry::{Chosen, Spec},
-    problem::{Problems, not_yet, refused},
+    problem::{Problems, refused},
 };
 use crate::{
     document::{
@@ -183,6 +183,9 @@ pub(crate) struct FinishKeys {
     /// How long the old side is kept, healthy and scaled, after the last stage.
     #[serde(default = "keep_old")]
     keep_old: Span,
+    /// How long after the finish `verify-metrics --recheck` asks the checks again; a `warn` counts.
+    #[serde(default)]
+    recheck: Vec<Span>,
 }
 
 fn keep_old() -> Span {
@@ -193,13 +196,6 @@ pub(crate) fn read_finish(tree: &Node, problems: &mut Problems) -> Option<Finish
     let Some(node) = tree.get("finish").filter(|n| n.kind != Is::Null) else {
         return Some(Finish::default());
     };
-    let mut plain = node.clone();
-    if let Is::Map(fields) = &mut plain.kind {
-        if let Some(later) = fields.iter().find(|f| f.key == "recheck") {
-            problems.add(not_yet("recheck", later.position, "finish"));
-        }
-        fields.retain(|f| f.key != "recheck");
-    }
-    let keys: FinishKeys = problems.take(from_node(&plain, "finish"))?;
-    Some(Finish { keep_old: keys.keep_old })
+    let keys: FinishKeys = problems.take(from_node(node, "finish"))?;
+    Some(Finish { keep_old: keys.keep_old, recheck: keys.recheck })
 }

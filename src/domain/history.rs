@@ -79,6 +79,8 @@ pub struct Release {
     pub failed: Option<String>,
     pub retired: bool,
     pub closed: Option<Closed>,
+    /// The re-checks after the finish that were made: seconds after it.
+    pub rechecked: BTreeSet<u64>,
 }
 
 /// Order and identity for `SmokePhase` as a key.
@@ -253,12 +255,16 @@ impl Release {
             failed: None,
             retired: false,
             closed: None,
+            rechecked: BTreeSet::new(),
         }
     }
 
     fn push(&mut self, record: &Record, event: &Event) -> Result<(), &'static str> {
-        if self.closed.is_some() {
-            return Err("the attempt is closed");
+        let finished = self.closed.as_ref().map(|closed| closed.how == Closing::Finished);
+        match (finished, event) {
+            (None, Event::Rechecked { .. }) => return Err("a re-check of an attempt that is open"),
+            (None, _) | (Some(true), Event::Rechecked { .. }) => {}
+            (Some(_), _) => return Err("the attempt is closed"),
         }
         if record.opened != self.attempt.opened {
             return Err("it belongs to another attempt");
@@ -332,6 +338,10 @@ impl Release {
                 }
                 self.closed =
                     Some(Closed { how: *how, seq: record.seq, at: record.at, reason: reason.clone() });
+                Ok(())
+            }
+            Event::Rechecked { after_seconds, .. } => {
+                self.rechecked.extend(after_seconds);
                 Ok(())
             }
             Event::Lease { .. } | Event::Preempt { .. } | Event::Released | Event::Opened(_) => Ok(()),

@@ -262,3 +262,21 @@ fn a_watch_holds_while_nothing_moves() {
     assert!(still.release().watched_still(4) && !still.release().watched_still(3));
     assert!(!still.and([up(5000)]).release().watched_still(4));
 }
+
+#[test]
+fn a_re_check_follows_a_finish_and_nothing_else() {
+    let recheck = || Event::Rechecked {
+        after_seconds: vec![1800, 3600],
+        verdict: Verdict::Pass,
+        judgements: Vec::new(),
+    };
+    let finished = || Event::Closed { how: Closing::Finished, reason: None };
+    assert_eq!(open().and([recheck()]).illegal(), "a re-check of an attempt that is open");
+    assert_eq!(open().and([closed(), recheck()]).illegal(), "the attempt is closed");
+    let again = open().and([finished(), recheck(), recheck()]);
+    assert_eq!(again.release().rechecked, BTreeSet::from([1800, 3600]));
+    assert_eq!(
+        again.and([intent(Step::Deploy { sides: BTreeMap::new() })]).illegal(),
+        "the attempt is closed"
+    );
+}

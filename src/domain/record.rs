@@ -112,6 +112,12 @@ pub enum Event {
         how: Closing,
         reason: Option<String>,
     },
+    /// The checks were asked again after a finish; which of the times after it were due, in seconds.
+    Rechecked {
+        after_seconds: Vec<u64>,
+        verdict: Verdict,
+        judgements: Vec<Judgement>,
+    },
 }
 
 impl Event {
@@ -121,7 +127,9 @@ impl Event {
             Event::Preempt { reason, .. } | Event::Hotfix { reason } => Box::new(std::iter::once(reason)),
             Event::Failed { why, .. } => Box::new(std::iter::once(why)),
             Event::Closed { reason, .. } => Box::new(reason.iter_mut()),
-            Event::Judged { judgements, .. } => Box::new(judgements.iter_mut().map(|j| &mut j.sentence)),
+            Event::Judged { judgements, .. } | Event::Rechecked { judgements, .. } => {
+                Box::new(judgements.iter_mut().map(|j| &mut j.sentence))
+            }
             _ => Box::new(std::iter::empty()),
         }
     }

@@ -355,6 +355,23 @@ impl<'a> Ledger<'a> {
         Err(Failure::Bug("the journal was contended more often than can be".into()))
     }
 
+    /// Appends without a lease what was seen of an attempt that is closed. Ends when another one was opened.
+    pub async fn append_after(&mut self, attempt: u64, event: Event) -> Result<u64, Failure> {
+        for _ in 0..RACES_MAX {
+            if self.history.opened_seq() != attempt {
+                return Err(Failure::Held(Told::new(
+                    "another release was opened meanwhile: nothing was recorded of the one before",
+                    "`tidegate status` tells where it stands",
+                )));
+            }
+            if let Some(seq) = self.try_append(event.clone()).await? {
+                return Ok(seq);
+            }
+            self.catch_up().await?;
+        }
+        Err(Failure::Bug("the journal was contended more often than can be".into()))
+    }
+
     /// One append; `None` on a conflict. A lost answer is resolved by reading the number again.
     async fn try_append(&mut self, event: Event) -> Result<Option<u64>, Failure> {
         let record = self.record(event)?;

@@ -17,6 +17,7 @@ pub mod outcome;
 pub mod plan;
 pub mod preflight;
 pub mod ramp;
+pub mod recheck;
 pub mod refusal;
 pub mod restore;
 pub mod rollback;

@@ -136,15 +136,17 @@ impl Default for When {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finish {
     /// How long the old side is kept after the last stage.
     pub keep_old: Span,
+    /// How long after the finish the checks are asked again.
+    pub recheck: Vec<Span>,
 }
 
 impl Default for Finish {
     fn default() -> Self {
-        Finish { keep_old: Span::from_secs(3600) }
+        Finish { keep_old: Span::from_secs(3600), recheck: Vec::new() }
     }
 }
 

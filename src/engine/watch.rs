@@ -220,7 +220,7 @@ impl Engine<'_> {
     }
 
     /// Often enough for the shortest window of any bound, and some twenty times in a bake.
-    fn poll_interval(&self, bake: Duration) -> Duration {
+    pub(super) fn poll_interval(&self, bake: Duration) -> Duration {
         let shortest = self.unit.checks.iter().flat_map(|c| c.check.windows().collect::<Vec<_>>()).min();
         let wanted = shortest.map_or(bake / 20, |window| (window / 4).min(bake / 20));
         wanted.clamp(POLL_MIN, POLL_MAX)
@@ -244,7 +244,7 @@ impl Engine<'_> {
     }
 
     /// Looks at the targets; where they stand elsewhere than recorded, the watch is void.
-    async fn look(&self, release: &Release, run: &mut Run) -> Result<Option<World>, Failure> {
+    pub(super) async fn look(&self, release: &Release, run: &mut Run) -> Result<Option<World>, Failure> {
         let world = match self.observe_all().await {
             Ok(world) => world,
             Err(failure @ Failure::Interrupted { .. }) => return Err(failure),
@@ -265,7 +265,7 @@ impl Engine<'_> {
         Ok(Some(world))
     }
 
-    async fn poll(&self, release: &Release, run: &mut Run, world: Option<&World>) {
+    pub(super) async fn poll(&self, release: &Release, run: &mut Run, world: Option<&World>) {
         let Some(world) = world else { return };
         let from_ms = run.watched.watched_ms;
         let scene = Scene {
@@ -284,7 +284,7 @@ impl Engine<'_> {
         run.take(self, round, from_ms, to_ms);
     }
 
-    fn judge_all(&self, release: &Release, run: &Run) -> Vec<Judgement> {
+    pub(super) fn judge_all(&self, release: &Release, run: &Run) -> Vec<Judgement> {
         let mut all = Vec::new();
         let watched = run.watched(self);
         for entry in self.unit.checks.iter().filter(|entry| self.applies(release, entry)) {
@@ -317,7 +317,7 @@ impl Engine<'_> {
         Some(judged)
     }
 
-    fn show(&self, release: &Release, run: &Run, left: Duration, judgements: &[Judgement]) {
+    pub(super) fn show(&self, release: &Release, run: &Run, left: Duration, judgements: &[Judgement]) {
         let unreadable: Vec<String> =
             run.dark.iter().map(|(check, dark)| format!("{check}: {}", dark.why)).collect();
         self.progress.watching(&Watching {
@@ -331,7 +331,7 @@ impl Engine<'_> {
 }
 
 /// One watch in this process, going on with what an earlier one saw.
-struct Run {
+pub(super) struct Run {
     watched: Watched,
     last_poll: jiff::Timestamp,
     /// `clock.elapsed()` when this process began to watch, and what had been watched by then.
@@ -353,7 +353,7 @@ struct Dark {
 }
 
 impl Run {
-    fn begin(engine: &Engine<'_>, release: &Release) -> Self {
+    pub(super) fn begin(engine: &Engine<'_>, release: &Release) -> Self {
         let now = engine.clock.now();
         let went_on = release.watched.clone();
         // Counters ran on while nobody watched. How long is told by two wall clocks that may differ, and a
@@ -386,7 +386,7 @@ impl Run {
     }
 
     /// Remembers whether the candidates that have traffic are fit for it.
-    fn note_health(&mut self, release: &Release, world: Option<&World>) {
+    pub(super) fn note_health(&mut self, release: &Release, world: Option<&World>) {
         let Some(world) = world else { return };
         for (target, origin) in &release.opened.targets {
             let Some(side) = world.get(target).and_then(|o| o.side(&origin.candidate)) else { continue };
@@ -405,7 +405,7 @@ impl Run {
 
     /// What is judged without being asked for: a candidate that is not healthy never passes, and one of
     /// which nothing is healthy fails at the third look in a row.
-    fn health_judgements(&self, release: &Release) -> Vec<Judgement> {
+    pub(super) fn health_judgements(&self, release: &Release) -> Vec<Judgement> {
         let unfit = self.unfit.iter().filter(|(target, _)| release.opened.targets.contains_key(*target));
         let judged = unfit.filter_map(|(target, (why, looks))| {
             let verdict = if *looks >= DEAD_LOOKS { Verdict::Fail } else { Verdict::Insufficient };
@@ -429,7 +429,7 @@ impl Run {
         judged.collect()
     }
 
-    fn watched(&self, engine: &Engine<'_>) -> Duration {
+    pub(super) fn watched(&self, engine: &Engine<'_>) -> Duration {
         self.before + engine.clock.elapsed().saturating_sub(self.began)
     }
 

@@ -37,10 +37,12 @@ pub enum Occasion {
     Stuck,
     /// It serves all traffic and is closed.
     Finished,
+    /// A re-check after that found harm.
+    Recheck,
 }
 
 impl Occasion {
-    pub const ALL: [Occasion; 7] = [
+    pub const ALL: [Occasion; 8] = [
         Occasion::Opened,
         Occasion::Stage,
         Occasion::Warn,
@@ -48,6 +50,7 @@ impl Occasion {
         Occasion::RolledBack,
         Occasion::Stuck,
         Occasion::Finished,
+        Occasion::Recheck,
     ];
 }
 

@@ -23,11 +23,15 @@ const REMIND: Duration = Duration::from_secs(30);
 pub struct Lines {
     clock: Arc<dyn Clock>,
     paint: Paint,
+    /// The log's reader folds what stands between commands of GitHub's runner.
+    folds: bool,
     state: Mutex<State>,
 }
 
 struct State {
     out: Box<dyn Write + Send>,
+    /// The step whose output is being folded.
+    folded: Option<String>,
     /// When each waited-for subject was last mentioned.
     waited: BTreeMap<String, Duration>,
     /// Verdict and warning per check, as last shown, and when.
@@ -36,9 +40,14 @@ struct State {
 }
 
 impl Lines {
-    pub fn new(out: Box<dyn Write + Send>, clock: Arc<dyn Clock>, paint: Paint) -> Self {
-        let state = State { out, waited: BTreeMap::new(), shown: Vec::new(), shown_at: None };
-        Lines { clock, paint, state: Mutex::new(state) }
+    pub fn new(out: Box<dyn Write + Send>, clock: Arc<dyn Clock>, paint: Paint, folds: bool) -> Self {
+        let state = State { out, folded: None, waited: BTreeMap::new(), shown: Vec::new(), shown_at: None };
+        Lines { clock, paint, folds, state: Mutex::new(state) }
+    }
+
+    /// Ends what is folded: the result comes next.
+    pub fn clear(&self) {
+        self.state().unfold();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -47,8 +56,28 @@ impl Lines {
 }
 
 impl State {
-    /// A log that cannot be written to does not stop a release.
+    /// Begins to fold what this step prints.
+    fn fold(&mut self, step: &str) {
+        if self.folded.as_deref() != Some(step) {
+            self.unfold();
+            self.write(&format!("::group::output of {step}"));
+            self.folded = Some(step.into());
+        }
+    }
+
+    fn unfold(&mut self) {
+        if self.folded.take().is_some() {
+            self.write("::endgroup::");
+        }
+    }
+
     fn say(&mut self, text: &str) {
+        self.unfold();
+        self.write(text);
+    }
+
+    /// A log that cannot be written to does not stop a release.
+    fn write(&mut self, text: &str) {
         let _ = writeln!(self.out, "{text}");
         let _ = self.out.flush();
     }
@@ -60,8 +89,13 @@ impl Progress for Lines {
     }
 
     fn output(&self, step: &str, line: &str) {
+        let mut state = self.state();
+        if self.folds {
+            state.fold(&plain(step));
+            return state.write(&plain(line));
+        }
         let step = self.paint.faint(&format!("{step} |"));
-        self.state().say(&format!("{step} {}", plain(line)));
+        state.say(&format!("{step} {}", plain(line)));
     }
 
     fn waiting(&self, subject: &str, text: &str) {

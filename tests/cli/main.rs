@@ -6,6 +6,7 @@ mod action;
 mod hostile;
 mod life;
 mod output;
+mod recheck;
 #[path = "../support/runner_files.rs"]
 mod runner_files;
 mod stage;

@@ -122,7 +122,7 @@ fn unit(door: &Door) -> Unit {
         smoke: vec![step("health", Does::Nothing, 20)],
         hooks: vec![hook("before_shift_traffic"), hook("before_rollback")],
         when: When::default(),
-        finish: Finish { keep_old: Span::default() },
+        finish: Finish { keep_old: Span::default(), recheck: Vec::new() },
         journal: Box::new(SimJournal { door: door.clone() }),
         text: String::new(),
         digest: String::new(),

@@ -267,7 +267,7 @@ impl Notifier for GitHubDeployment {
             Occasion::Fail | Occasion::RolledBack => "failure",
             Occasion::Stuck => "error",
             Occasion::Finished => "success",
-            Occasion::Warn => return Ok(None),
+            Occasion::Warn | Occasion::Recheck => return Ok(None),
         };
         let id = match self.by {
             By::Tidegate => self.ours(cx, news).await?,

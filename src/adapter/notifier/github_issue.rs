@@ -80,7 +80,7 @@ impl Adapter for GitHubIssue {
 }
 
 impl NotifierAdapter for GitHubIssue {
-    const USUAL: &'static [Occasion] = &[Occasion::RolledBack, Occasion::Stuck];
+    const USUAL: &'static [Occasion] = &[Occasion::RolledBack, Occasion::Stuck, Occasion::Recheck];
 
     fn connect(config: Config, setting: &Setting) -> Result<Box<dyn Notifier>, String> {
         if config.labels.is_empty() || config.labels.iter().any(|label| label.trim().is_empty()) {
@@ -167,6 +167,7 @@ fn title(news: &News) -> String {
         Occasion::Fail => "failed",
         Occasion::Warn => "warns",
         Occasion::Finished => "is out",
+        Occasion::Recheck => "does harm, as a re-check after its finish shows",
         Occasion::Opened => "goes out",
         Occasion::Stage => "got more traffic",
     };
@@ -182,7 +183,7 @@ fn body(news: &News, hidden: &str) -> String {
         }
         None => news.page.clone(),
     };
-    if matches!(news.occasion, Occasion::RolledBack | Occasion::Stuck | Occasion::Fail) {
+    if matches!(news.occasion, Occasion::RolledBack | Occasion::Stuck | Occasion::Fail | Occasion::Recheck) {
         told.push_str(POST_MORTEM);
     }
     // a comment that is cut off would swallow the mark

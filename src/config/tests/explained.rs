@@ -54,7 +54,7 @@ fn what_is_explained_loads_and_explains_itself() {
             let checks = |c: &Config| c.sections.checks.iter().map(|l| l.check.clone()).collect::<Vec<_>>();
             assert_eq!(checks(a), checks(b));
             assert_eq!(a.sections.stages, b.sections.stages);
-            assert_eq!((a.sections.when, a.sections.finish), (b.sections.when, b.sections.finish));
+            assert_eq!((a.sections.when, &a.sections.finish), (b.sections.when, &b.sections.finish));
             let limits = |c: &Config| {
                 c.sections
                     .migrations

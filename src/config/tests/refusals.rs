@@ -171,7 +171,7 @@ fn wrong_steps_and_settings() {
             ("a reaction misspelt", "+when: {insufficient: wait}\n"),
             ("a verdict misspelt", "+when: {insuficient: hold}\n"),
             ("watching on after harm", "+when: {fail: extend 15m}\n"),
-            ("a planned recheck", "+finish: {recheck: [30m]}\n"),
+            ("a re-check of no time", "+finish: {recheck: [soon]}\n"),
             ("a bare keep time", "+finish: {keep_old: 1}\n"),
         ]),
     );

@@ -58,7 +58,7 @@ fn a_name_and_a_service_are_enough() {
     let sections = &config.sections;
     assert_eq!(sections.journal.name(), "file");
     assert_eq!(sections.stages, Stages::standard());
-    assert_eq!((sections.when, sections.finish), (When::default(), Finish::default()));
+    assert_eq!((sections.when, &sections.finish), (When::default(), &Finish::default()));
     let checks: Vec<&str> = sections.checks.iter().map(|c| c.check.name.as_str()).collect();
     assert_eq!(checks, ["healthy", "errors"], "the target's own defaults");
     assert!(sections.checks.iter().all(|c| c.implied && !c.check.fail.is_empty()));

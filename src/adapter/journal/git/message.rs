@@ -87,6 +87,7 @@ fn told(event: &Event) -> String {
         Event::Judged { split, verdict, .. } => format!("verdict {verdict} at {}", shares(split)),
         Event::Hotfix { reason } => format!("hotfix past the gate: {reason}"),
         Event::Adopted { split } => format!("adopted {}", shares(split)),
+        Event::Rechecked { verdict, .. } => format!("re-checked: {verdict}"),
         Event::RevertedOutside => "found reverted outside".into(),
         Event::Closed { how, reason } => {
             let how = match how {

@@ -1,0 +1,138 @@
+//! `verify-metrics --recheck`: the same checks once more when a release has been finished for a while.
+//!
+//! Some harm shows late: a leak, a nightly job, a cache that runs empty. The checks are asked what the side
+//! that serves shows now, against what was recorded before the shift; a `warn` counts as a `fail`. It moves
+//! nothing: the release is over, and going back is another one.
+
+use std::time::Duration;
+
+use super::{Engine, ledger::Ledger, outcome::Done, watch::Run};
+use crate::{
+    domain::{
+        duration::spoken,
+        history::{Closed, Release},
+        record::{Closing, Event},
+        verdict::{Judgement, Verdict, worst},
+    },
+    error::Failure,
+};
+
+/// Bounds without a window of their own get at least so long to show something.
+const LOOK_LEAST: Duration = Duration::from_secs(30);
+
+impl Engine<'_> {
+    /// Asks the checks again if that is due, for `time` (what the longest bound looks back over if absent).
+    pub async fn recheck(&self, time: Option<Duration>) -> Result<Done, Failure> {
+        self.whole_unit("verify-metrics --recheck")?;
+        let mut ledger = Ledger::load(self).await?;
+        let Some((release, closed)) = self.finished(&ledger) else {
+            return Ok(Done::new("no finished release is the newest one here: nothing to re-check"));
+        };
+        let age = Duration::try_from(self.clock.now().duration_since(closed.at)).unwrap_or_default();
+        let open = self.unit.finish.recheck.iter().map(|after| after.get());
+        let open = open.filter(|after| !release.rechecked.contains(&after.as_secs()));
+        let (due, later): (Vec<Duration>, Vec<Duration>) = open.partition(|after| *after <= age);
+        if due.is_empty() {
+            return Ok(self.not_yet(&release, later.into_iter().min().map(|after| after - age)));
+        }
+        let time = time.unwrap_or_else(|| self.longest_window());
+        self.progress.line(&format!(
+            "{} was finished {} ago: its checks are asked again for {}",
+            release.attempt,
+            spoken(age),
+            spoken(time)
+        ));
+        let (verdict, judgements) = self.watch_again(&release, time).await?;
+        let after_seconds = due.iter().map(Duration::as_secs).collect();
+        let event = Event::Rechecked { after_seconds, verdict, judgements };
+        ledger.append_after(release.attempt.opened, event).await?;
+        match verdict {
+            Verdict::Pass => {
+                let next =
+                    self.not_yet(&release, later.into_iter().min().map(|after| after.saturating_sub(age)));
+                Ok(Done { sentence: format!("still good {} after its finish", spoken(age)), ..next })
+            }
+            verdict => Err(self.late_harm(&release, verdict)),
+        }
+    }
+
+    /// The newest release, if it was finished and is the one that is asked for.
+    fn finished(&self, ledger: &Ledger<'_>) -> Option<(Release, Closed)> {
+        let release = ledger.history.release.as_ref()?;
+        let asked = self.options.release.as_ref().is_none_or(|name| name == release.name());
+        let closed = release.closed.as_ref().filter(|closed| closed.how == Closing::Finished)?;
+        asked.then(|| (release.clone(), closed.clone()))
+    }
+
+    fn not_yet(&self, release: &Release, left: Option<Duration>) -> Done {
+        let Some(left) = left else {
+            return Done::new(format!("{} has no re-check left", release.attempt));
+        };
+        Done {
+            next: Some("tidegate verify-metrics --recheck, then".into()),
+            next_at: self.clock.now().checked_add(left).ok(),
+            ..Done::new(format!("the next re-check of {} is due in {}", release.attempt, spoken(left)))
+        }
+    }
+
+    fn longest_window(&self) -> Duration {
+        let windows = self.unit.checks.iter().filter_map(|entry| entry.check.windows().max());
+        let least = self.bake_or_least(Duration::ZERO).max(LOOK_LEAST);
+        windows.max().unwrap_or_default().max(least)
+    }
+
+    async fn watch_again(
+        &self,
+        release: &Release,
+        time: Duration,
+    ) -> Result<(Verdict, Vec<Judgement>), Failure> {
+        let release = &Release { watched: None, ..release.clone() };
+        let mut run = Run::begin(self, release);
+        let poll = self.poll_interval(time);
+        loop {
+            let world = self.look(release, &mut run).await?;
+            self.poll(release, &mut run, world.as_ref()).await;
+            run.note_health(release, world.as_ref());
+            let mut judgements = self.judge_all(release, &run);
+            judgements.extend(run.health_judgements(release));
+            judgements.iter_mut().filter(|judged| judged.warned && !judged.shadow).for_each(count_warning);
+            let verdict = worst(&judgements);
+            let left = time.saturating_sub(run.watched(self));
+            {
+                let mut facts = self.facts();
+                (facts.judgements, facts.verdict) = (judgements.clone(), Some(verdict));
+            }
+            self.show(release, &run, left, &judgements);
+            if left.is_zero() || self.options.dry_run {
+                return Ok((verdict, judgements));
+            }
+            self.stop.pause(self.clock.as_ref(), poll.min(left)).await?;
+        }
+    }
+
+    fn late_harm(&self, release: &Release, verdict: Verdict) -> Failure {
+        let hint = match (verdict, release.opened.baseline_version()) {
+            (Verdict::Fail, Some(version)) if !version.contains([',', '=']) => {
+                format!(
+                    "the release is finished; `tidegate rollback --to {version}` goes back by a release of its own"
+                )
+            }
+            (Verdict::Fail, _) => "the release is finished; release the version before again".into(),
+            _ => "the checks are asked again at the next re-check".into(),
+        };
+        match self.verdict_failure(verdict) {
+            Failure::Verdict { verdict, sentence, .. } => Failure::Verdict {
+                verdict,
+                sentence: format!("{} after its finish: {sentence}", release.attempt),
+                hint: Some(hint),
+            },
+            other => other,
+        }
+    }
+}
+
+/// Nobody watches any more: what would only be told is taken for harm.
+fn count_warning(judged: &mut Judgement) {
+    judged.decides = true;
+    judged.verdict = Verdict::Fail;
+}
