@@ -222,7 +222,7 @@ impl Lambda {
                 Err(fault) => return Err(fault),
             };
             attempt += 1;
-            if attempt >= ATTEMPTS_MAX {
+            if attempt >= ATTEMPTS_MAX || cx.left().is_zero() {
                 return Err(fault);
             }
             // the same code is published once only, so that asking again is safe while it is the same
@@ -269,7 +269,12 @@ impl Lambda {
             }
             latest = self.settled(cx, function).await.map_err(|why| match &fault {
                 Some(fault) => unseen(fault.clone(), &why),
-                None => Fault { treat: Treat::OutcomeUnknown, ..why },
+                None => Fault::outcome_unknown(
+                    PROVIDER,
+                    format!("{SERVICE}:UpdateFunctionCode"),
+                    name,
+                    format!("it was accepted; {}", why.detail),
+                ),
             })?;
             if let Some(why) = &latest.update_failed {
                 return Err(Fault::permanent(PROVIDER, "update the code", name, why));
@@ -284,6 +289,10 @@ impl Lambda {
                     return Err(meanwhile(name, fault));
                 }
                 (_, None) => return Ok(latest),
+                // a write is not begun at the deadline: nobody would see what becomes of it
+                (_, Some(fault)) if cx.left().is_zero() => {
+                    return Err(Fault { treat: Treat::OutcomeUnknown, ..fault });
+                }
                 // whether it arrived cannot be seen: the same once more, on what is there now
                 (_, Some(_)) => {}
             }
@@ -360,7 +369,7 @@ impl Lambda {
                 Err(fault) => fault,
             };
             attempt += 1;
-            if attempt >= ATTEMPTS_MAX {
+            if attempt >= ATTEMPTS_MAX || cx.left().is_zero() {
                 return Err(fault);
             }
             base = self.alias(cx, function).await.map_err(|why| unseen(fault, &why))?;
