@@ -1,14 +1,16 @@
 //! Every trouble with every call of functions behind an alias.
 
+use futures_util::future::join_all;
 use std::{fmt::Write as _, sync::Arc};
 use tidegate::{
     domain::{names::SideName, share::Share},
-    port::{Change, Context, Fault, Target},
+    port::{Change, Context, Fault, Target, Treat},
 };
 
 use super::{connect, double};
 use crate::{
-    double::{Double, within},
+    double::{Double, hurried, within},
+    proxy::{Proxy, Trouble, When},
     troubled::{World, each},
 };
 
@@ -54,6 +56,11 @@ impl World for Functions {
     /// Published versions.
     fn made(&self) -> usize {
         self.double.state().lambda.functions.values().map(|function| function.versions.len()).sum()
+    }
+
+    /// A deploy has longer than any call of it that hangs.
+    fn pressed(&self) -> Context {
+        hurried(200)
     }
 
     async fn state(&self) -> String {
@@ -142,6 +149,21 @@ async fn an_image_is_published_through_every_trouble_once() {
     let world = after(&FUNCTIONS[..1], "", &[]).await;
     world.double.state().lambda.get("thumbs").latest.image = true;
     each(world, async |target, cx| done(target, cx, &v2(Some("ecr/thumbs:v2"))).await).await;
+}
+
+#[tokio::test]
+async fn a_write_that_hangs_until_there_is_no_time_to_look_is_an_unknown_outcome() {
+    let writes = ["UpdateFunctionCode", "PublishVersion", "UpdateAlias"];
+    let cases = writes.map(|write| [(write, Trouble::Hang), (write, Trouble::HangAfter)]);
+    join_all(cases.concat().into_iter().map(async |(operation, trouble)| {
+        let world = after(&FUNCTIONS[..1], ZIP, &[]).await;
+        let proxy = Proxy::start(world.url());
+        proxy.plan(When::first("lambda", operation), trouble);
+        let fault = world.subject(&proxy.url).apply(&hurried(20), &v2(None)).await.unwrap_err();
+        assert_eq!(fault.treat, Treat::OutcomeUnknown, "{operation} and {trouble:?}: {fault}");
+        assert_eq!(proxy.troubles(), [trouble]);
+    }))
+    .await;
 }
 
 #[tokio::test]
