@@ -1,6 +1,8 @@
 //! `cloudwatch` against the double: periods, batches, alarms, trouble. Moto cannot serve it: it answers 404 to
 //! CloudWatch's CBOR protocol, and 500 to a percentile; the double is all there is.
 
+mod trouble;
+
 use std::collections::BTreeMap;
 use tidegate::{
     document::node::parse,

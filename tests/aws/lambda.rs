@@ -1,5 +1,7 @@
 //! Aliases of Lambda functions: the states a release goes through, and every trouble on the way.
 
+mod trouble;
+
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use tidegate::{
     adapter::target::lambda::{Config, Lambda},
@@ -15,8 +17,7 @@ use tidegate::{
 use crate::{
     double::{self, Double},
     moto::Moto,
-    proxy::{Proxy, Trouble, When},
-    troubled::until_done,
+    proxy::Proxy,
 };
 
 /// An adapter as a process has it, with a folder for its packages.
@@ -417,56 +418,6 @@ async fn a_write_between_look_and_shift_is_never_overwritten() {
     assert!(fault.detail.contains("nothing was done"), "{fault}");
     world.share("green", "10%").await.unwrap();
     assert_eq!(alias(&double, "thumbs"), shown("1", &[("2", 0.1)]));
-}
-
-#[tokio::test]
-async fn every_write_comes_through_every_trouble_once() {
-    for trouble in Trouble::ALL {
-        for operation in ["UpdateFunctionCode", "PublishVersion", "UpdateAlias"] {
-            let double = double(&["thumbs"]);
-            let proxy = Proxy::start(&double.url);
-            let mut world = World::new(&proxy.url, "function: thumbs, zip: a.zip");
-            world.built("a.zip", "v2");
-            let what = format!("{operation} and {trouble:?}");
-            proxy.plan(When::first("lambda", operation), trouble);
-            world.context = Box::new(|| double::hurried(25));
-            until_done(world.target.as_ref(), &what, async || {
-                let side = SideName::new("green").unwrap();
-                let change = Change::Deploy { side, release: "v2".parse().unwrap(), artifact: None };
-                world.target.apply(&double::hurried(25), &change).await
-            })
-            .await;
-            assert_eq!(proxy.troubles(), [trouble], "{what}");
-            assert_eq!(alias(&double, "thumbs"), shown("1", &[("2", 0.0)]), "{what}");
-            assert_eq!(double.state().lambda.get("thumbs").versions.len(), 2, "{what}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn every_change_of_the_share_comes_through_every_trouble() {
-    for trouble in Trouble::ALL {
-        for operation in ["GetAlias", "UpdateAlias", "GetFunctionConfiguration"] {
-            let double = double(&["thumbs", "mail"]);
-            let world = World::new(&double.url, "functions: [thumbs, mail], zip: a.zip");
-            world.built("a.zip", "v2");
-            world.deploy("green", "v2").await.unwrap();
-            let proxy = Proxy::start(&double.url);
-            let world = World::new(&proxy.url, "functions: [thumbs, mail]");
-            let what = format!("{operation} and {trouble:?}");
-            proxy.plan(When::first("lambda", operation), trouble);
-            until_done(world.target.as_ref(), &what, async || {
-                let shares = [("green", "10%"), ("blue", "90%")]
-                    .map(|(side, share)| (SideName::new(side).unwrap(), share.parse().unwrap()));
-                world.target.apply(&double::hurried(25), &Change::Share(shares.into())).await
-            })
-            .await;
-            assert_eq!(proxy.troubles(), [trouble], "{what}");
-            for name in ["thumbs", "mail"] {
-                assert_eq!(alias(&double, name), shown("1", &[("2", 0.1)]), "{what}");
-            }
-        }
-    }
 }
 
 #[tokio::test]

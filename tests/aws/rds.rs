@@ -104,12 +104,10 @@ fn double() -> Double {
     double
 }
 
-/// How much faster than the real one the clock runs.
-const HURRY: u32 = 4;
-
 /// A clock that hurries and skips the pauses between looks.
-#[derive(Default)]
 struct Skipping {
+    /// How much faster than the real one it runs.
+    hurry: u32,
     real: SystemClock,
     skipped: Mutex<Duration>,
 }
@@ -120,20 +118,25 @@ impl Clock for Skipping {
         self.real.now()
     }
     fn elapsed(&self) -> Duration {
-        self.real.elapsed() * HURRY + *self.skipped.lock().unwrap_or_else(PoisonError::into_inner)
+        self.real.elapsed() * self.hurry + *self.skipped.lock().unwrap_or_else(PoisonError::into_inner)
     }
     async fn sleep(&self, duration: Duration) {
         if (Duration::from_secs(5)..=Duration::from_secs(30)).contains(&duration) {
             *self.skipped.lock().unwrap_or_else(PoisonError::into_inner) += duration;
             tokio::task::yield_now().await;
         } else {
-            self.real.sleep(duration / HURRY).await;
+            self.real.sleep(duration / self.hurry).await;
         }
     }
 }
 
 fn within(seconds: u64) -> Context {
-    Context::new(Arc::new(Skipping::default()), Duration::from_secs(seconds))
+    hurried(4, seconds)
+}
+
+fn hurried(hurry: u32, seconds: u64) -> Context {
+    let clock = Skipping { hurry, real: SystemClock::default(), skipped: Mutex::default() };
+    Context::new(Arc::new(clock), Duration::from_secs(seconds))
 }
 
 fn hours() -> Context {

@@ -1,5 +1,7 @@
 //! The journal in S3.
 
+mod trouble;
+
 use async_trait::async_trait;
 use tidegate::{
     adapter::{
@@ -16,7 +18,7 @@ use crate::{
     double::{self, Double},
     journal_suite::{self, Place, fill, record},
     moto::Moto,
-    proxy::{Proxy, Trouble, When},
+    proxy::Proxy,
 };
 
 const BUCKET: &str = "releases";
@@ -135,55 +137,6 @@ fn operations(proxy: &Proxy) -> Vec<String> {
     let operations = proxy.calls().into_iter().map(|call| call.operation).collect();
     proxy.forget();
     operations
-}
-
-#[tokio::test]
-async fn each_read_comes_through_each_trouble() {
-    let double = Double::start();
-    let bucket = Bucket::make(&double.url, "tidegate").await;
-    fill(bucket.open("production").as_ref(), 3).await;
-    for trouble in Trouble::ALL {
-        for operation in ["ListObjectsV2", "GetObject"] {
-            let proxy = Proxy::start(&double.url);
-            proxy.plan(When::first("s3", operation), trouble);
-            let journal = bucket.at(&proxy.url, "production");
-            let cx = double::hurried(30);
-            let head = journal.head(&cx).await.unwrap_or_else(|e| panic!("{operation} {trouble:?}: {e}"));
-            assert_eq!(head.unwrap().seq, 3, "{operation} {trouble:?}");
-            assert_eq!(journal.load(&cx, 1).await.unwrap().len(), 3, "{operation} {trouble:?}");
-            assert_eq!(proxy.troubles(), [trouble], "{operation}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_append_in_trouble_was_done_or_not_or_says_that_it_does_not_know() {
-    use Trouble::{Expired, SentTwice, Throttled400, Throttled429, Twice};
-    let double = Double::start();
-    let bucket = Bucket::make(&double.url, "tidegate").await;
-    fill(bucket.open("production").as_ref(), 1).await;
-    for (seq, trouble) in (2..).zip(Trouble::ALL) {
-        let proxy = Proxy::start(&double.url);
-        proxy.plan(When::first("s3", "PutObject"), trouble);
-        let journal = bucket.at(&proxy.url, "production");
-        let answer = journal.append(&double::hurried(8), &record(seq, "mine")).await;
-        assert_eq!(proxy.troubles(), [trouble]);
-        match trouble {
-            Throttled400 | Throttled429 | Expired | Twice => {
-                assert_eq!(answer.unwrap(), Appended::Done, "{trouble:?}")
-            }
-            // the second of the two was refused: the nonce tells that the record is ours
-            SentTwice => assert_eq!(answer.unwrap(), Appended::Conflict),
-            _ => assert_eq!(answer.unwrap_err().treat, Treat::OutcomeUnknown, "{trouble:?}"),
-        }
-        let found = journal.read(&double::hurried(30), seq).await.unwrap();
-        let done = trouble.is_done() || matches!(trouble, Throttled400 | Throttled429 | Expired);
-        assert_eq!(found.is_some(), done, "{trouble:?}");
-        // for the next one
-        if !done {
-            fill_one(bucket.open("production").as_ref(), seq).await;
-        }
-    }
 }
 
 async fn fill_one(journal: &dyn Journal, seq: u64) {

@@ -40,6 +40,8 @@ use config::Source;
 use look::{Known, Look};
 
 const SERVICE: &str = "lambda";
+/// A small write that hangs has lost its answer.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
 /// Calls under way at the same time.
 const CALLS_MAX: usize = 16;
 /// A look asks three times per function; accounts allow 15 calls a second and share them with others.

@@ -12,7 +12,7 @@ const VERSION: &str = "/2020-05-31/";
 const PATHS_MAX: usize = 3000;
 const WILDCARDS_MAX: usize = 15;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct CloudFront {
     pub distributions: BTreeMap<String, Distribution>,
     /// In the order they were made.

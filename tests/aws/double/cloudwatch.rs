@@ -13,7 +13,7 @@ use super::{
 /// Namespace, name, dimensions.
 pub type Metric = (String, String, BTreeMap<String, String>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct CloudWatch {
     /// Seconds since 1970; the machine's clock where a test does not say.
     pub now: Option<i64>,
@@ -39,6 +39,7 @@ pub struct Asked {
     pub expressions: Vec<String>,
 }
 
+#[derive(Clone)]
 struct Alarm {
     state: String,
     since: i64,

@@ -9,7 +9,7 @@ use super::{ACCOUNT, Answer, REGION, Request, Response, State, server};
 /// A refusal: status, code, message.
 type Refusal = (u16, &'static str, String);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Lambda {
     pub functions: BTreeMap<String, Function>,
     /// How many looks an update of the code takes.
@@ -23,6 +23,7 @@ pub struct Lambda {
     moment: u64,
 }
 
+#[derive(Clone)]
 pub struct Function {
     pub latest: Config,
     /// By number, beginning with 1.

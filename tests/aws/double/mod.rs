@@ -57,7 +57,7 @@ pub struct Double {
 }
 
 /// What the double remembers.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct State {
     pub ecs: Ecs,
     pub elb: Elb,
@@ -98,13 +98,10 @@ impl Double {
         Double { url: listener.url(), shared, _listener: listener }
     }
 
-    /// Another one whose services and load balancers are as these are now.
+    /// Another one in which everything is as it is here now.
     pub fn copy(&self) -> Double {
         let copy = Double::start();
-        {
-            let (mut state, own) = (copy.state(), self.state());
-            (state.ecs, state.elb) = (own.ecs.clone(), own.elb.clone());
-        }
+        *copy.state() = self.state().clone();
         copy
     }
 

@@ -17,6 +17,7 @@ type Refusal = (u16, &'static str, String);
 type Form = BTreeMap<String, String>;
 
 /// The instances, clusters and snapshots of the account.
+#[derive(Clone)]
 pub struct Rds {
     pub instances: BTreeMap<String, Instance>,
     pub clusters: BTreeMap<String, Cluster>,

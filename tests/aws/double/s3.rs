@@ -15,7 +15,7 @@ const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 /// When the double's time begins; each write is one second later.
 const EPOCH: i64 = 1_767_225_600;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct S3 {
     buckets: BTreeMap<String, Bucket>,
     writes: i64,
@@ -29,7 +29,7 @@ pub struct S3 {
     pub deleted: Vec<String>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Bucket {
     objects: BTreeMap<String, Object>,
     versioned: bool,

@@ -9,6 +9,7 @@ const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 pub const USER: &str = "arn:aws:iam::123456789012:user/ci";
 
 /// Keys, roles and tokens that are known.
+#[derive(Clone)]
 pub struct Sts {
     keys: BTreeMap<String, Key>,
     /// Roles, and who may assume them: a user's ARN or a role's.
@@ -21,6 +22,7 @@ pub struct Sts {
     pub chains: Vec<Vec<String>>,
 }
 
+#[derive(Clone)]
 struct Key {
     /// What GetCallerIdentity says.
     arn: String,

@@ -25,6 +25,8 @@ struct Split {
 }
 
 impl World for Split {
+    type Subject = dyn Target;
+
     fn copy(&self) -> Self {
         let double = self.shop.double.copy();
         let [rule, blue, green] = [&self.shop.rule, &self.shop.blue, &self.shop.green].map(String::clone);
@@ -35,22 +37,27 @@ impl World for Split {
         &self.shop.double.url
     }
 
-    fn target(&self, url: &str) -> Box<dyn Target> {
+    fn subject(&self, url: &str) -> Box<dyn Target> {
         target(&worlds::options("api", &self.place, url))
     }
 
-    /// Of those that take any.
-    fn traffic(&self) -> String {
+    /// The weights of those that take any traffic.
+    fn places(&self) -> Vec<String> {
         let weights = self.shop.double.state().elb.weights(&self.place);
-        format!("{:?}", weights.into_iter().filter(|(_, weight)| *weight > 0).collect::<Vec<_>>())
+        vec![format!("{:?}", weights.into_iter().filter(|(_, weight)| *weight > 0).collect::<Vec<_>>())]
     }
 
-    fn registered(&self) -> usize {
+    /// Task definitions.
+    fn made(&self) -> usize {
         self.shop.double.state().ecs.definitions.len()
     }
 
+    fn makes_two(&self, operation: &str) -> bool {
+        operation == "RegisterTaskDefinition"
+    }
+
     async fn state(&self) -> String {
-        let target = self.target(self.url());
+        let target = self.subject(self.url());
         let mut seen = settled(target.as_ref()).await;
         let at_rest = || {
             let mut state = self.shop.double.state();
@@ -90,7 +97,7 @@ async fn apply(target: &dyn Target, changes: &[Change]) {
 async fn after(changes: &[Change]) -> Split {
     let shop = shop();
     let world = Split { place: shop.rule.clone(), shop };
-    apply(world.target(world.url()).as_ref(), changes).await;
+    apply(world.subject(world.url()).as_ref(), changes).await;
     world
 }
 
@@ -99,7 +106,7 @@ async fn by_listener(changes: &[Change]) -> Split {
     let shop = shop();
     let place = shop.double.state().elb.listener("api", vec![forward(&[(&shop.blue, 1)])]);
     let world = Split { shop, place };
-    apply(world.target(world.url()).as_ref(), changes).await;
+    apply(world.subject(world.url()).as_ref(), changes).await;
     world
 }
 
@@ -164,7 +171,7 @@ async fn the_old_side_comes_back_through_every_trouble() {
     each(world, async |target, cx| done(target, cx, &revive).await).await;
 }
 
-async fn looked(target: &dyn Target, cx: &Context) -> Result<String, Fault> {
+async fn looked(target: &(dyn Target + 'static), cx: &Context) -> Result<String, Fault> {
     Ok(format!("{:?}", target.observe(cx).await?))
 }
 
@@ -181,14 +188,13 @@ async fn a_deployment_that_failed_is_told_with_its_reasons_through_every_trouble
         state.ecs.broken.insert("shop/api:v2".into(), Ending::default());
         state.ecs.service(CLUSTER, "api-green").breaker = Some(false);
     }
-    apply(failed.target(failed.url()).as_ref(), &[v2()]).await;
+    apply(failed.subject(failed.url()).as_ref(), &[v2()]).await;
     each(failed, looked).await;
 }
 
 #[tokio::test]
 async fn preflight_finds_the_same_through_every_trouble() {
-    let found = async |target: &dyn Target, cx: &Context| Ok(format!("{:?}", target.preflight(cx).await));
-    each(after(&[]).await, found).await;
+    each(after(&[]).await, async |target, cx| Ok(format!("{:?}", target.preflight(cx).await))).await;
 }
 
 #[tokio::test]
@@ -209,7 +215,7 @@ async fn a_fault_in_the_middle_of_a_deploy_says_what_was_done_before_it() {
                 })),
                 false => proxy.plan(When::first("*", operation), Trouble::Internal),
             }
-            let fault = world.target(&proxy.url).apply(&hurried(20), &v2()).await.unwrap_err();
+            let fault = world.subject(&proxy.url).apply(&hurried(20), &v2()).await.unwrap_err();
             // refused or not, something was changed
             assert_eq!(fault.treat, Treat::OutcomeUnknown, "{fault}");
             assert!(fault.detail.ends_with(before), "{fault}");

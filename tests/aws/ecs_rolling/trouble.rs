@@ -12,29 +12,39 @@ use crate::{
     troubled::{World, each},
 };
 
-impl World for Double {
+struct Jobs(Double);
+
+impl World for Jobs {
+    type Subject = dyn Target;
+
     fn copy(&self) -> Self {
-        Double::copy(self)
+        Jobs(self.0.copy())
     }
 
     fn url(&self) -> &str {
-        &self.url
+        &self.0.url
     }
 
-    fn target(&self, url: &str) -> Box<dyn Target> {
+    fn subject(&self, url: &str) -> Box<dyn Target> {
         jobs(url)
     }
 
-    fn traffic(&self) -> String {
-        self.state().ecs.image(CLUSTER, "jobs")
+    /// The image that runs.
+    fn places(&self) -> Vec<String> {
+        vec![self.0.state().ecs.image(CLUSTER, "jobs")]
     }
 
-    fn registered(&self) -> usize {
-        self.state().ecs.definitions.len()
+    /// Task definitions.
+    fn made(&self) -> usize {
+        self.0.state().ecs.definitions.len()
+    }
+
+    fn makes_two(&self, operation: &str) -> bool {
+        operation == "RegisterTaskDefinition"
     }
 
     async fn state(&self) -> String {
-        let target = jobs(&self.url);
+        let target = jobs(self.url());
         let mut seen = look(target.as_ref()).await;
         while matches!(seen.activity, Activity::Busy { .. }) {
             seen = look(target.as_ref()).await;
@@ -43,7 +53,7 @@ impl World for Double {
         for side in &seen.sides {
             let _ = writeln!(text, "{} {:?} {} {}", side.name, side.version, side.share, side.healthy());
         }
-        let mut state = self.state();
+        let mut state = self.0.state();
         let service = state.ecs.service(CLUSTER, "jobs").clone();
         let counts = [service.desired, service.tasks.len(), service.deployments.len()];
         let _ = writeln!(text, "{counts:?} {}", service.definition);
@@ -58,14 +68,14 @@ impl World for Double {
 }
 
 /// The world after these changes.
-async fn after(changes: &[Change]) -> Double {
-    let double = world();
-    let target = jobs(&double.url);
+async fn after(changes: &[Change]) -> Jobs {
+    let world = Jobs(world());
+    let target = jobs(world.url());
     for change in changes {
         target.apply(&within(20), change).await.unwrap();
         read_back(target.as_ref()).await.unwrap();
     }
-    double
+    world
 }
 
 fn v2() -> Change {
@@ -111,23 +121,22 @@ async fn the_old_side_is_forgotten_through_every_trouble() {
     each(world, async |target, cx| done(target, cx, &retire).await).await;
 }
 
-async fn looked(target: &dyn Target, cx: &Context) -> Result<String, Fault> {
+async fn looked(target: &(dyn Target + 'static), cx: &Context) -> Result<String, Fault> {
     Ok(format!("{:?}", target.observe(cx).await?))
 }
 
 #[tokio::test]
 async fn looking_tells_the_same_through_every_trouble() {
     each(after(&[v2()]).await, looked).await;
-    let found = async |target: &dyn Target, cx: &Context| Ok(format!("{:?}", target.preflight(cx).await));
-    each(after(&[]).await, found).await;
+    each(after(&[]).await, async |target, cx| Ok(format!("{:?}", target.preflight(cx).await))).await;
 }
 
 #[tokio::test]
 async fn what_failed_is_told_with_its_reasons_through_every_trouble() {
     let failed = after(&[v2()]).await;
-    failed.state().ecs.broken.insert("shop/jobs:v2".into(), Ending::default());
-    failed.state().ecs.service(CLUSTER, "jobs").breaker = Some(false);
-    let target = jobs(&failed.url);
+    failed.0.state().ecs.broken.insert("shop/jobs:v2".into(), Ending::default());
+    failed.0.state().ecs.service(CLUSTER, "jobs").breaker = Some(false);
+    let target = jobs(failed.url());
     target.apply(&within(20), &to("green")).await.unwrap();
     read_back(target.as_ref()).await.unwrap_err();
     each(failed, looked).await;

@@ -16,7 +16,7 @@ use tidegate::{
     adapter::target::s3_cloudfront::Site,
     domain::{names::SideName, observed::Observed, share::Share},
     port::{
-        Change, Fault, Target,
+        Change, Fault, Shared, Target,
         adapter::{Setting, TargetAdapter},
     },
 };
@@ -72,6 +72,13 @@ pub type Live = BTreeMap<String, (String, String, String)>;
 
 impl World {
     pub async fn double() -> World {
+        let world = World::empty().await;
+        world.site_before(&BEFORE).await;
+        world
+    }
+
+    /// A double with nothing in its bucket.
+    pub async fn empty() -> World {
         let double = Double::start();
         double.state().cloudfront.before("E1", BUCKET, "");
         World::on(Server::Double(double), "E1".into()).await
@@ -80,7 +87,9 @@ impl World {
     pub async fn moto() -> World {
         let moto = Moto::start();
         let distribution = distribution(&moto.url).await;
-        World::on(Server::Moto(moto), distribution).await
+        let world = World::on(Server::Moto(moto), distribution).await;
+        world.site_before(&BEFORE).await;
+        world
     }
 
     async fn on(server: Server, distribution: String) -> World {
@@ -91,7 +100,6 @@ impl World {
             Server::Double(double) => double.state().s3.bucket(BUCKET),
             Server::Moto(_) => create(&world.client(), BUCKET).await,
         }
-        world.site_before(&BEFORE).await;
         world
     }
 
@@ -147,11 +155,13 @@ impl World {
         self.target_at(&proxy.url)
     }
 
-    fn target_at(&self, url: &str) -> Box<dyn Target> {
+    /// As a process of its own sees it at this address.
+    pub fn target_at(&self, url: &str) -> Box<dyn Target> {
         let mut options = self.options.clone();
         options["aws"] = serde_json::to_value(double::access(url)).unwrap();
         let config = serde_json::from_value(options).unwrap();
-        Site::connect(config, &self.setting).unwrap()
+        let setting = Setting { shared: Shared::default(), ..self.setting.clone() };
+        Site::connect(config, &setting).unwrap()
     }
 
     /// All that is live, without what is tidegate's own.

@@ -20,6 +20,8 @@ const PAGE: i32 = 100;
 const PAGES_MAX: usize = 100;
 /// What a write may take before its outcome counts as unknown.
 const WRITE_LIMIT: Duration = Duration::from_secs(60);
+/// What the reason of a failure is worth: a look that hangs, and others after it.
+const EVENTS_LIMIT: Duration = Duration::from_secs(40);
 
 /// What is snapshotted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -289,7 +291,7 @@ impl Api {
             Source::Instance(_) => SourceType::DbSnapshot,
             Source::Cluster(_) => SourceType::DbClusterSnapshot,
         };
-        let cx = &cx.within(Duration::from_secs(10));
+        let cx = &cx.within(EVENTS_LIMIT);
         let found = call(&self.aws, cx, &intent, |config: SdkConfig| {
             let request = Client::new(&config).describe_events().source_identifier(snapshot);
             request.source_type(kind.clone()).duration(24 * 60).max_records(20).send()

@@ -21,7 +21,7 @@ use std::{
 };
 
 use super::{
-    Lambda, SERVICE,
+    Lambda, SERVICE, WRITE_LIMIT,
     alias::{Mark, Routing, Standing, Version, place},
     config::{PerFunction, Source},
     look::{Facts, Look, code, listed},
@@ -37,6 +37,10 @@ pub const ZIP_BYTES_MAX: u64 = 50 * 1024 * 1024;
 /// Packages are held in memory while they are sent.
 const DEPLOYS_MAX: usize = 4;
 const ATTEMPTS_MAX: usize = 4;
+/// Code that is sent for longer than this has lost its answer; AWS may have to fetch it from a bucket.
+const SEND_LIMIT: Duration = Duration::from_secs(60);
+/// The slowest upload worth waiting for.
+const BYTES_PER_SECOND_LEAST: u64 = 256 * 1024;
 const LOOK_FIRST: Duration = Duration::from_millis(250);
 const LOOK_MOST: Duration = Duration::from_secs(5);
 
@@ -195,12 +199,13 @@ impl Lambda {
         let intent = Intent::write(SERVICE, "PublishVersion", name);
         let mut attempt = 0;
         loop {
+            let writing = cx.within(WRITE_LIMIT);
             let asked = PublishVersionInput::builder()
                 .function_name(name)
                 .code_sha256(&latest.code_sha256)
                 .set_revision_id(latest.revision.clone())
                 .description(mark.to_string());
-            let answer = call(&self.aws, cx, &intent, move |config: SdkConfig| {
+            let answer = call(&self.aws, &writing, &intent, move |config: SdkConfig| {
                 let asked = asked.clone();
                 async move { asked.send_with(&Client::new(&config)).await }
             });
@@ -217,11 +222,11 @@ impl Lambda {
                 Err(fault) => return Err(fault),
             };
             attempt += 1;
-            if attempt >= ATTEMPTS_MAX {
+            if attempt >= ATTEMPTS_MAX || cx.left().is_zero() {
                 return Err(fault);
             }
             // the same code is published once only, so that asking again is safe while it is the same
-            let now = self.settled(cx, function).await?;
+            let now = self.settled(cx, function).await.map_err(|why| unseen(fault.clone(), &why))?;
             if now.code_sha256 != latest.code_sha256 {
                 return Err(meanwhile(name, fault));
             }
@@ -239,7 +244,9 @@ impl Lambda {
     ) -> Result<Facts, Fault> {
         let name = &self.functions[function];
         let intent = Intent::write(SERVICE, "UpdateFunctionCode", name);
+        let limit = SEND_LIMIT + Duration::from_secs(package.bytes() / BYTES_PER_SECOND_LEAST);
         for _ in 0..ATTEMPTS_MAX {
+            let writing = cx.within(limit);
             let asked = UpdateFunctionCodeInput::builder()
                 .function_name(name)
                 .set_revision_id(latest.revision.clone());
@@ -250,7 +257,7 @@ impl Lambda {
                 }
                 Code::Image(uri) => asked.image_uri(uri),
             };
-            let answer = call(&self.aws, cx, &intent, move |config: SdkConfig| {
+            let answer = call(&self.aws, &writing, &intent, move |config: SdkConfig| {
                 let asked = asked.clone();
                 async move { asked.send_with(&Client::new(&config)).await }
             });
@@ -260,7 +267,15 @@ impl Lambda {
             {
                 return Err(fault.clone());
             }
-            latest = self.settled(cx, function).await?;
+            latest = self.settled(cx, function).await.map_err(|why| match &fault {
+                Some(fault) => unseen(fault.clone(), &why),
+                None => Fault::outcome_unknown(
+                    PROVIDER,
+                    format!("{SERVICE}:UpdateFunctionCode"),
+                    name,
+                    format!("it was accepted; {}", why.detail),
+                ),
+            })?;
             if let Some(why) = &latest.update_failed {
                 return Err(Fault::permanent(PROVIDER, "update the code", name, why));
             }
@@ -274,6 +289,10 @@ impl Lambda {
                     return Err(meanwhile(name, fault));
                 }
                 (_, None) => return Ok(latest),
+                // a write is not begun at the deadline: nobody would see what becomes of it
+                (_, Some(fault)) if cx.left().is_zero() => {
+                    return Err(Fault { treat: Treat::OutcomeUnknown, ..fault });
+                }
                 // whether it arrived cannot be seen: the same once more, on what is there now
                 (_, Some(_)) => {}
             }
@@ -350,10 +369,10 @@ impl Lambda {
                 Err(fault) => fault,
             };
             attempt += 1;
-            if attempt >= ATTEMPTS_MAX {
+            if attempt >= ATTEMPTS_MAX || cx.left().is_zero() {
                 return Err(fault);
             }
-            base = self.alias(cx, function).await?;
+            base = self.alias(cx, function).await.map_err(|why| unseen(fault, &why))?;
         }
         Ok(serving != new)
     }
@@ -403,12 +422,26 @@ impl Code {
             Code::S3 { .. } | Code::Image(_) => false,
         }
     }
+
+    /// That go out with the call.
+    fn bytes(&self) -> u64 {
+        match self {
+            Code::Zip { package, .. } => package.as_ref().len() as u64,
+            Code::S3 { .. } | Code::Image(_) => 0,
+        }
+    }
 }
 
 /// The answer was lost, or something came before it: what is there now tells.
 fn may_look_again(fault: &Fault) -> bool {
     fault.treat == Treat::OutcomeUnknown
         || matches!(code(fault), "PreconditionFailedException" | "ResourceConflictException")
+}
+
+/// A write whose answer was lost, and what is there now could not be looked at.
+fn unseen(fault: Fault, why: &Fault) -> Fault {
+    let detail = format!("{}; what became of it could not be seen: {}", fault.detail, why.detail);
+    Fault { treat: Treat::OutcomeUnknown, detail, ..fault }
 }
 
 fn meanwhile(function: &str, fault: Fault) -> Fault {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    CALLS_MAX, Lambda, SERVICE,
+    CALLS_MAX, Lambda, SERVICE, WRITE_LIMIT,
     alias::{Placed, Routing},
     look::{Alias, code, listed},
 };
@@ -127,8 +127,8 @@ impl Lambda {
             return Err(first);
         }
         let detail = format!(
-            "{done} of {all} aliases were changed, {unknown} without an answer; {}: {}",
-            first.object, first.detail
+            "{done} of {all} aliases were changed, {unknown} without an answer; {} on {}: {}",
+            first.operation, first.object, first.detail
         );
         Err(Fault { hint: first.hint, ..Fault::outcome_unknown(PROVIDER, operation, self.whole(), detail) })
     }
@@ -176,7 +176,7 @@ impl Lambda {
             .function_version(&wanted.primary.0)
             .routing_config(routing)
             .set_revision_id(base.revision.clone());
-        let answer = call(&self.aws, cx, &intent, move |config: SdkConfig| {
+        let answer = call(&self.aws, &cx.within(WRITE_LIMIT), &intent, move |config: SdkConfig| {
             let asked = asked.clone();
             async move { asked.send_with(&Client::new(&config)).await }
         })

@@ -59,22 +59,24 @@ impl Site {
         let before = state.sides.insert(live.clone(), kept).unwrap_or_default();
         let begun = Place { release: Some(release.to_string()), complete: false, files: BTreeMap::new() };
         let old = state.sides.insert(side.clone(), begun).unwrap_or_default();
-        let condition = look.etag.clone().map_or(Condition::Absent, Condition::Is);
-        let etag = self.keep(cx, "deploy", &state, condition).await?;
-
-        each(pages.clone(), |file| self.send_page(cx, side, release, file).boxed()).await?;
         let place = Place {
             release: Some(release.to_string()),
             complete: true,
             files: pages.iter().map(|file| (file.name.clone(), file.size)).collect(),
         };
-        // what the places held before and hold no more
-        let gone = |side: &SideName, old: &Place, new: &Place| -> Vec<String> {
-            let gone = old.files.keys().filter(|name| !new.files.contains_key(*name));
-            gone.map(|name| self.place_key(side, name)).collect()
+        // recorded until they are gone, or a run that is cut off would leave them for ever
+        let keys = |side: &SideName, place: &Place| -> BTreeSet<String> {
+            place.files.keys().map(|name| self.place_key(side, name)).collect()
         };
-        let mut stale = gone(side, &old, &place);
-        stale.extend(state.sides.get(live).map(|kept| gone(live, &before, kept)).unwrap_or_default());
+        state.stale.extend(keys(side, &old).into_iter().chain(keys(live, &before)));
+        let holds = state.sides.get(live).map(|kept| keys(live, kept)).unwrap_or_default();
+        let holds = &holds | &keys(side, &place);
+        state.stale.retain(|key| !holds.contains(key));
+        let condition = look.etag.clone().map_or(Condition::Absent, Condition::Is);
+        let etag = self.keep(cx, "deploy", &state, condition).await?;
+
+        each(pages.clone(), |file| self.send_page(cx, side, release, file).boxed()).await?;
+        let stale = std::mem::take(&mut state.stale);
         each(stale, |key| async move { self.store.delete(cx, &key).await }.boxed()).await?;
         state.sides.insert(side.clone(), place);
         self.keep(cx, "deploy", &state, Condition::Is(etag)).await.map(|_| ())
@@ -224,7 +226,8 @@ impl Site {
         }
     }
 
-    /// Replaces what is recorded, unless somebody else did; the new ETag.
+    /// Replaces what is recorded, unless somebody else did; the new ETag. Where the answer was lost, or says
+    /// that another write came before, what is there tells whether that one was ours.
     pub(super) async fn keep(
         &self,
         cx: &Context,
@@ -232,18 +235,20 @@ impl Site {
         state: &State,
         condition: Condition,
     ) -> Result<String, Fault> {
-        let key = self.state_key();
-        match self.store.put_text(cx, &key, state.written(), condition).await? {
-            Some(etag) => Ok(etag),
-            None => {
-                let detail = "another run has changed it meanwhile";
-                Err(Fault::temporary(
-                    PROVIDER,
-                    operation,
-                    format!("s3://{}/{key}", self.store.bucket),
-                    detail,
-                ))
+        let (key, written) = (self.state_key(), state.written());
+        let fault = match self.store.put_text(cx, &key, written.clone(), condition).await {
+            Ok(Some(etag)) => return Ok(etag),
+            Ok(None) => {
+                let object = format!("s3://{}/{key}", self.store.bucket);
+                Fault::temporary(PROVIDER, operation, object, "another run has changed it meanwhile")
             }
+            Err(fault) if fault.treat == Treat::OutcomeUnknown => fault,
+            Err(fault) => return Err(fault),
+        };
+        match self.store.text(cx, &key).await {
+            Ok(Some((found, etag))) if found == written => Ok(etag),
+            Ok(_) => Err(fault),
+            Err(_) => Err(Fault { treat: Treat::OutcomeUnknown, ..fault }),
         }
     }
 }

@@ -28,6 +28,9 @@ pub struct State {
     pub sides: BTreeMap<SideName, Place>,
     /// What comes before a file's name for a viewer: `/`.
     pub viewer_root: Option<String>,
+    /// Keys that a deploy has yet to delete: what the places held before it and hold no more.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub stale: BTreeSet<String>,
 }
 
 /// The last switch, begun or done.
@@ -63,7 +66,13 @@ pub struct Place {
 
 impl Default for State {
     fn default() -> Self {
-        State { format: FORMAT, switch: None, sides: BTreeMap::new(), viewer_root: None }
+        State {
+            format: FORMAT,
+            switch: None,
+            sides: BTreeMap::new(),
+            viewer_root: None,
+            stale: BTreeSet::new(),
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 use aws_config::SdkConfig;
 use aws_sdk_s3::{
     Client,
+    error::SdkError,
     operation::head_object::HeadObjectOutput,
     primitives::{ByteStream, DateTime, DateTimeFormat},
     types::{ChecksumMode, MetadataDirective},
 };
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use sha2::{Digest, Sha256};
 use std::{
@@ -31,6 +33,7 @@ const BYTES_PER_SECOND_LEAST: u64 = 256 * 1024;
 const TEXT_BYTES_MAX: i64 = 4 * 1024 * 1024;
 /// Two places of as many files as may go over.
 const LIST_PAGES_MAX: usize = 4;
+const DIGEST_TRIES_MAX: u32 = 3;
 
 pub struct Store {
     pub aws: Arc<Aws>,
@@ -142,7 +145,10 @@ impl Store {
                     Ok(object) => {
                         let etag = object.e_tag.unwrap_or_default();
                         let body = object.body.collect().await;
-                        Ok(Some((body.map(|b| b.to_vec()).map_err(|_| "was cut short"), etag)))
+                        // a body that is cut is a read that failed, and is asked again
+                        let body =
+                            body.map_err(|e| SdkError::dispatch_failure(ConnectorError::io(e.into())))?;
+                        Ok(Some((Ok(body.to_vec()), etag)))
                     }
                 }
             }
@@ -150,7 +156,7 @@ impl Store {
         match answer.await.map_err(|fault| needs(fault, &["s3:GetObject", "s3:ListBucket"]))? {
             None => Ok(None),
             Some((Ok(text), etag)) => Ok(Some((text, etag))),
-            Some((Err(why), _)) => Err(Fault::temporary(PROVIDER, "s3:GetObject", intent.object, why)),
+            Some((Err(why), _)) => Err(Fault::permanent(PROVIDER, "s3:GetObject", intent.object, why)),
         }
     }
 
@@ -290,6 +296,17 @@ impl Store {
 
     /// SHA-256 in base64 of an object that was uploaded without one.
     pub async fn digest(&self, cx: &Context, key: &str) -> Result<String, Fault> {
+        let mut tries = 1;
+        loop {
+            match self.digest_once(cx, key).await {
+                // a body may take longer than a call may, so that one that is cut is asked for again here
+                Err(fault) if fault.treat == Treat::Temporary && tries < DIGEST_TRIES_MAX => tries += 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn digest_once(&self, cx: &Context, key: &str) -> Result<String, Fault> {
         let intent = Intent::read("s3", "GetObject", self.at(key));
         let (bucket, key) = (self.bucket.clone(), key.to_string());
         let answer = call(&self.aws, cx, &intent, move |config: SdkConfig| {
