@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod action;
+#[path = "../support/corpus.rs"]
+mod corpus;
 mod hostile;
 mod life;
 mod output;

@@ -9,6 +9,7 @@ use tidegate::{
 };
 
 use crate::{
+    corpus::corpus,
     double::{Double, Op, Trouble},
     world::{hurried, setting, within},
 };
@@ -171,6 +172,39 @@ async fn a_story_longer_than_github_takes_is_cut_and_says_so() {
     let state = double.state();
     let body = state.news.issues[0].0["body"].as_str().unwrap();
     assert!(body.contains("(cut: ") && body.contains("Post-mortem"));
+}
+
+#[tokio::test]
+async fn text_from_outside_is_only_text_in_issues_and_descriptions() {
+    let double = Double::start();
+    let (incidents, deployments) = (issue(&double, json!({})), deployment(&double, json!({})));
+    for (opened, text) in (1..).zip(corpus()) {
+        let told = News {
+            sentence: text.clone(),
+            page: tidegate::report::escape::markdown(&text),
+            ..news(Occasion::RolledBack, "v1", opened)
+        };
+        incidents.post(&within(60), &told).await.unwrap().unwrap();
+        let begun = News { occasion: Occasion::Opened, ..told };
+        deployments.post(&within(60), &begun).await.unwrap().unwrap();
+        let mut state = double.state();
+        let (issues, deployed) =
+            (std::mem::take(&mut state.news.issues), std::mem::take(&mut state.news.deployments));
+        let (made, _) = issues.last().unwrap();
+        assert_eq!(made["title"], "shop production: v1 was rolled back", "{text:?}");
+        let body = made["body"].as_str().unwrap();
+        let mark = format!("<!-- tidegate shop/production/v1#{opened} RolledBack -->\n");
+        let rest = body.strip_prefix(&mark).unwrap_or_else(|| panic!("{text:?}: {body:?}"));
+        let (story, ours) = rest.split_once("\n## Post-mortem (draft)\n").unwrap();
+        assert!(ours.contains("- [ ] the fix") && !ours.contains(['<', '@']), "{text:?}: {ours:?}");
+        assert!(
+            !story.contains(['<', '>', '`', '[', ']', '@', '!']) && !story.contains("://"),
+            "{text:?}: {story:?}"
+        );
+        let (_, statuses) = deployed.last().unwrap();
+        let description = statuses[0]["description"].as_str().unwrap();
+        assert!(!description.contains(|c: char| c.is_control()), "{text:?}: {description:?}");
+    }
 }
 
 /// Every trouble with every request: told at last, by this process or the next one, and never two of anything

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 mod api;
+#[path = "../support/corpus.rs"]
+mod corpus;
 mod double;
 #[path = "../support/journal_suite.rs"]
 mod journal_suite;

@@ -15,7 +15,7 @@ use super::mark;
 use crate::{
     adapter::{
         github::{Access, Call, GitHub},
-        web::escape,
+        web::{escape, neutral},
     },
     port::{
         Context, Fault, News, Notifier, Occasion, Posted, Treat,
@@ -293,13 +293,9 @@ impl Notifier for GitHubDeployment {
     }
 }
 
+/// One line, and no more than GitHub takes.
 fn described(text: &str) -> String {
-    match text.char_indices().nth(DESCRIPTION_CHARS_MAX - 1) {
-        Some((end, _)) if text.chars().nth(DESCRIPTION_CHARS_MAX).is_some() => {
-            format!("{}…", text.get(..end).unwrap_or_default())
-        }
-        _ => text.into(),
-    }
+    neutral(text, DESCRIPTION_CHARS_MAX - 1)
 }
 
 #[cfg(test)]
@@ -312,7 +308,7 @@ mod tests {
             let text = "ä".repeat(length);
             let short = described(&text);
             assert_eq!(short.chars().count(), length.min(DESCRIPTION_CHARS_MAX), "{length}");
-            assert_eq!(short.ends_with('…'), length > DESCRIPTION_CHARS_MAX, "{length}");
+            assert_eq!(short.ends_with('…'), length >= DESCRIPTION_CHARS_MAX, "{length}");
         }
     }
 
