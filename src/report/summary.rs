@@ -17,9 +17,8 @@ const BYTES_MAX: usize = 900_000;
 /// Points of the drawn timeline.
 const POINTS_MAX: usize = 40;
 const LINES_MAX: usize = 500;
-/// Colours that are seen on a light page and on a dark one.
-const COLOURS: &str =
-    "%%{init: {\"themeVariables\": {\"xyChart\": {\"plotColorPalette\": \"#1f6feb, #db6d28, #2da44e\"}}}}%%";
+/// Low, so that the checks are on the first screen; colours that are seen on a light page and on a dark one.
+const CHART: &str = "%%{init: {\"xyChart\": {\"height\": 220}, \"themeVariables\": {\"xyChart\": {\"plotColorPalette\": \"#1f6feb, #db6d28, #2da44e\"}}}}%%";
 
 /// What the page says beyond the result.
 #[derive(Clone, Debug, Default)]
@@ -94,7 +93,7 @@ fn timeline(result: &CommandResult) -> String {
     // A label that is there twice would be one place.
     let label = |(n, m): (usize, &&Moment)| format!("\"{}: {}\"", n + 1, m.at.strftime("%H:%M:%S"));
     let times: Vec<String> = moments.iter().enumerate().map(label).collect();
-    let mut text = format!("### Traffic to the candidate\n\n```mermaid\n{COLOURS}\nxychart-beta\n");
+    let mut text = format!("### Traffic to the candidate\n\n```mermaid\n{CHART}\nxychart-beta\n");
     let _ = writeln!(text, "  x-axis [{}]\n  y-axis \"%\" 0 --> 100", times.join(", "));
     // Traffic moves in steps, which bars show; bars of several services would hide each other.
     let shape = if lines.len() == 1 { "bar" } else { "line" };
