@@ -29,8 +29,8 @@ const SMALL_LIMIT: Duration = Duration::from_secs(10);
 /// The slowest upload worth waiting for.
 const BYTES_PER_SECOND_LEAST: u64 = 256 * 1024;
 const TEXT_BYTES_MAX: i64 = 4 * 1024 * 1024;
-/// Two places of as many files as may go over.
-const LIST_PAGES_MAX: usize = 4;
+/// Of 1000 objects each. The two places hold as many files as may go over, once each; anything may lie beside.
+const LIST_PAGES_MAX: usize = 100;
 
 pub struct Store {
     pub aws: Arc<Aws>,
@@ -263,7 +263,7 @@ impl Store {
         answer.await.map(|_| ()).map_err(|fault| needs(fault, &["s3:DeleteObject"]))
     }
 
-    /// Keys below `prefix` and their bytes.
+    /// Keys below `prefix` and their bytes: all of them, or a fault.
     pub async fn list(&self, cx: &Context, prefix: &str) -> Result<BTreeMap<String, u64>, Fault> {
         let intent = Intent::read("s3", "ListObjectsV2", self.at(prefix));
         let mut found = BTreeMap::new();
@@ -282,10 +282,13 @@ impl Store {
             }
             match page.next_continuation_token {
                 Some(next) if page.is_truncated == Some(true) => token = Some(next),
-                _ => break,
+                _ => return Ok(found),
             }
         }
-        Ok(found)
+        let why = format!("there are more than {LIST_PAGES_MAX} pages of objects ({} so far)", found.len());
+        let fault = Fault::permanent(PROVIDER, "list the objects", self.at(prefix), why);
+        Err(fault
+            .hint("delete what tidegate did not put there: it keeps two copies of the site in this folder"))
     }
 
     /// SHA-256 in base64 of an object that was uploaded without one.
