@@ -23,6 +23,7 @@ use crate::{
     registry::{self, JournalKind, Registry},
 };
 
+mod absent;
 mod checks;
 mod connect;
 mod databases;
@@ -41,6 +42,7 @@ mod tests;
 mod yaml;
 
 pub use checks::{CheckKeys, CheckLine};
+pub use connect::Parts;
 pub use databases::{Database, DatabaseKeys, Migration, MigrationKeys, MigrationKind};
 pub use entry::Chosen;
 pub use explain::explain;

@@ -103,6 +103,7 @@ impl Adapter for EcsRolling {
 impl TargetAdapter for EcsRolling {
     const DEFAULT_CHECKS: &'static [(&'static str, &'static str)] =
         &[("healthy", "{target: instances, fail: below 50%}")];
+    const DEPLOY_OPTIONS: &'static [&'static str] = &["task_definition", "container"];
 
     fn connect(config: Config, setting: &Setting) -> Result<Box<dyn Target>, String> {
         let [blue, green] = SIDES.map(|name| SideName::new(name).map_err(|bad| bad.to_string()));

@@ -73,6 +73,7 @@ impl Adapter for Site {
 impl TargetAdapter for Site {
     const DEFAULT_CHECKS: &'static [(&'static str, &'static str)] =
         &[("healthy", "{target: instances, fail: below 50%}")];
+    const DEPLOY_OPTIONS: &'static [&'static str] = &["upload"];
 
     fn connect(config: Config, setting: &Setting) -> Result<Box<dyn Target>, String> {
         let aws = Aws::shared(&config.aws, setting);
