@@ -80,7 +80,12 @@ impl TargetAdapter for Site {
         let [blue, green] = SIDES.map(SideName::new);
         Ok(Box::new(Site {
             cdn: config.distribution.map(|id| Cdn::new(aws.clone(), id.to_string())),
-            store: Store { aws, bucket: config.bucket.to_string() },
+            store: Store {
+                aws,
+                bucket: config.bucket.to_string(),
+                own: format!("{}{OWN}", config.prefix.as_str()),
+                acl: config.acl,
+            },
             sides: [blue.map_err(|why| why.to_string())?, green.map_err(|why| why.to_string())?],
             prefix: config.prefix,
             entry: config.entry,
