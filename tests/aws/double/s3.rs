@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Answer, REGION, Request, Response, State,
+    iam::Ask,
     server::{self, escaped},
 };
 
@@ -33,9 +34,9 @@ pub struct S3 {
 struct Bucket {
     objects: BTreeMap<String, Object>,
     versioned: bool,
-}
     /// It has no ACLs: the default of new buckets, and not of this double's.
     enforced: bool,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
@@ -46,9 +47,9 @@ pub struct Object {
     pub headers: BTreeMap<String, String>,
     /// Seconds since 1970.
     pub modified: i64,
-}
     /// The canned ACL it was given; empty for none.
     pub acl: String,
+}
 
 /// What stays with an object.
 const KEPT: [&str; 7] = [
@@ -75,7 +76,6 @@ impl S3 {
         self.buckets.get_mut(bucket).unwrap().versioned = true;
     }
 
-    /// Puts an object as if somebody else had.
     /// Its owner enforces ownership: whatever gives an ACL is refused.
     pub fn set_enforced(&mut self, bucket: &str) {
         self.buckets.get_mut(bucket).unwrap().enforced = true;
@@ -86,6 +86,7 @@ impl S3 {
         self.buckets.get_mut(bucket).unwrap().objects.values_mut().for_each(|object| object.acl = acl.into());
     }
 
+    /// Puts an object as if somebody else had.
     pub fn put(&mut self, bucket: &str, key: &str, body: impl Into<Vec<u8>>) {
         self.store(bucket, key, body.into(), BTreeMap::new());
     }
@@ -105,7 +106,9 @@ impl S3 {
 
     pub fn answer(&mut self, request: &Request, others: &mut State) -> Answer {
         let object = request.path.trim_start_matches('/').to_string();
-        let lists = !others.denied.contains("s3:ListObjectsV2");
+        let bucket = object.split('/').next().unwrap_or_default();
+        let list = Ask { action: "s3:ListBucket".into(), resource: format!("arn:aws:s3:::{bucket}") };
+        let lists = !others.denied.contains("s3:ListObjectsV2") && others.may(&list);
         let response = self.decide(request, lists).unwrap_or_else(|refused| refused);
         Answer::new(request, object, response)
     }
@@ -292,9 +295,6 @@ impl S3 {
         Ok(server::xml(200, text))
     }
 
-    fn delete(&mut self, request: &Request, bucket: &str, key: &str) -> Done {
-        only(request, &[])?;
-        self.deleted.push(format!("{bucket}/{key}"));
     fn object_acl(&self, bucket: &str, key: &str) -> Done {
         let missing = || refused(404, "NoSuchKey", "The specified key does not exist.");
         let object = self.object(bucket, key).ok_or_else(missing)?;
@@ -313,6 +313,9 @@ impl S3 {
         Ok(server::xml(200, text))
     }
 
+    fn delete(&mut self, request: &Request, bucket: &str, key: &str) -> Done {
+        only(request, &[])?;
+        self.deleted.push(format!("{bucket}/{key}"));
         self.buckets.get_mut(bucket).unwrap().objects.remove(key);
         Ok(empty(204))
     }
