@@ -172,6 +172,37 @@ fn a_command_does_not_work_with_the_policy_of_another() {
     assert!(format!("{}{}", ran.out, ran.err).contains("elasticloadbalancing:DescribeTargetGroups"));
 }
 
+/// The identity, every read that is not allowed, and every write as something that only a write can tell.
+#[test]
+fn a_preflight_names_who_calls_what_is_denied_and_what_is_not_known() {
+    let needs = needs();
+    let told = |policy: Option<Policy>| {
+        let stage = worlds::everything_and(STEPS);
+        stage.double.state().allowed = policy;
+        let ran = stage.run("preflight --release v2");
+        (ran.code, format!("{}{}", ran.out, ran.err))
+    };
+    let (code, text) = told(None);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains(crate::double::USER), "{text}");
+    let unknown: Vec<&str> = text.lines().filter(|line| line.trim_start().starts_with("unknown")).collect();
+    for ask in needs["rollout"]
+        .difference(&needs["preflight"])
+        .filter(|ask| !needs["preflight"].iter().any(|read| read.action == ask.action))
+    {
+        let name = ask.action.split(':').nth(1).unwrap();
+        assert!(unknown.iter().any(|line| line.contains(name)), "{}: {unknown:#?}", ask.action);
+    }
+    let reads: BTreeSet<&String> = needs["preflight"].iter().map(|ask| &ask.action).collect();
+    for denied in reads {
+        let mut policy = written("preflight");
+        policy.0.retain(|(action, _)| action != denied);
+        let (code, text) = told(Some(policy));
+        assert!([0, 14, 15].contains(&code), "{denied}: {code} {text}");
+        assert!(text.contains(denied.as_str()), "{denied}: {text}");
+    }
+}
+
 /// IAM refuses a managed policy that is longer, blanks not counted.
 #[test]
 fn a_policy_is_not_longer_than_iam_takes() {

@@ -20,7 +20,7 @@ use crate::{
     adapter::aws::{self, Access, Aws, Intent, call},
     domain::{duration::Span, record::Record},
     port::{
-        Appended, Context, Fault, Journal,
+        Appended, Context, Fault, Finding, Grade, Journal,
         adapter::{Adapter, JournalAdapter, Setting},
     },
 };
@@ -379,6 +379,13 @@ impl Journal for S3Journal {
                 Err(Fault::temporary(PROVIDER, "append a record", self.place(), detail))
             }
         }
+    }
+
+    async fn preflight(&self, cx: &Context) -> Vec<Finding> {
+        let object = format!("s3://{}/{}*", self.bucket, self.folder);
+        let unknown = format!("whether the identity has s3:PutObject on {object}: only a write can tell");
+        let found = vec![Finding::new(Grade::Unknown, "journal", unknown)];
+        self.aws.introduced(cx, async { found }).await
     }
 
     fn place(&self) -> String {

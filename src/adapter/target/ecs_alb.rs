@@ -176,7 +176,7 @@ impl Target for EcsAlb {
     }
 
     async fn preflight(&self, cx: &Context) -> Vec<Finding> {
-        preflight::preflight(self, cx).await
+        self.cluster.aws.introduced(cx, preflight::preflight(self, cx)).await
     }
 }
 

@@ -144,7 +144,7 @@ impl Target for Lambda {
     }
 
     async fn preflight(&self, cx: &Context) -> Vec<Finding> {
-        preflight::preflight(self, cx).await
+        self.aws.introduced(cx, preflight::preflight(self, cx)).await
     }
 }
 

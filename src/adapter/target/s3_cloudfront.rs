@@ -158,7 +158,7 @@ impl Target for Site {
     }
 
     async fn preflight(&self, cx: &Context) -> Vec<Finding> {
-        preflight::preflight(self, cx).await
+        self.store.aws.introduced(cx, preflight::preflight(self, cx)).await
     }
 }
 

@@ -61,7 +61,9 @@ pub async fn preflight(site: &Site, cx: &Context) -> Vec<Finding> {
     }
     let acl = if site.store.acl.is_some() { "s3:PutObjectAcl, " } else { "" };
     let writes = match site.cdn {
-        Some(_) => "s3:PutObject, s3:DeleteObject and cloudfront:CreateInvalidation",
+        Some(_) => {
+            "s3:PutObject, s3:DeleteObject, cloudfront:CreateInvalidation and cloudfront:GetInvalidation"
+        }
         None => "s3:PutObject and s3:DeleteObject",
     };
     findings.add(Grade::Unknown, format!("whether the identity has {acl}{writes}: only a write can tell"));
@@ -109,8 +111,6 @@ fn bucket(site: &Site, look: &Look, findings: &mut Findings) {
     }
 }
 
-fn distribution(site: &Site, found: &Distribution, findings: &mut Findings) {
-    let name = format!("distribution {}", found.id);
 /// A page that everybody may read by its own ACL would not be readable after the switch.
 async fn public(site: &Site, cx: &Context, findings: &mut Findings) {
     let page = site.key(site.entry.as_str());
@@ -128,6 +128,8 @@ async fn public(site: &Site, cx: &Context, findings: &mut Findings) {
     }
 }
 
+fn distribution(site: &Site, found: &Distribution, findings: &mut Findings) {
+    let name = format!("distribution {}", found.id);
     let Some(config) = &found.distribution_config else {
         return findings.add(Grade::Unknown, format!("{name}: its configuration was not told"));
     };
