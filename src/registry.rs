@@ -164,6 +164,8 @@ pub struct TargetKind {
     pub common: Common,
     /// Names and entries of the checks that a file without `checks` gets.
     pub default_checks: &'static [(&'static str, &'static str)],
+    /// Options that only a deploy reads.
+    pub deploy_options: &'static [&'static str],
     pub connect: fn(&Node, &str, &Setting) -> Connected<dyn Target>,
 }
 
@@ -172,6 +174,7 @@ impl TargetKind {
         TargetKind {
             common: Common::of::<A>(),
             default_checks: A::DEFAULT_CHECKS,
+            deploy_options: A::DEPLOY_OPTIONS,
             connect: |node, path, setting| {
                 A::connect(from_node(node, path)?, setting).map_err(at(node, path))
             },

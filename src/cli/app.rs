@@ -9,7 +9,7 @@ use std::{
 
 use super::{Common, FailOn, Output, Summary, ci::Ci, herald::Herald, identity};
 use crate::{
-    config::{self, Config, DEPLOYMENT, Hearer},
+    config::{self, Config, DEPLOYMENT, Hearer, Parts},
     domain::{history::History, verdict::Verdict},
     engine::{
         Engine, Options, Timing, dry_run,
@@ -42,6 +42,11 @@ pub(super) trait Verb {
     /// Whether it acts on what was recorded when the release opened, under the config of that time.
     fn under_recorded_config(&self) -> bool {
         false
+    }
+
+    /// What it cannot do without; it goes on where the rest of the file lacks a variable or a secret.
+    fn needs(&self) -> Parts {
+        Parts::All
     }
 
     /// What is printed instead of a result, where the command prints a document.
@@ -154,7 +159,7 @@ async fn drive_async(command: &'static str, common: &Common, verb: &impl Verb) -
     let screen = Screen::new(common, clock.clone());
     let (stopper, stop) = stop::pair();
     listen(stopper);
-    let (unit, hearers) = match prepare(common, verb).await {
+    let (unit, hearers) = match prepare(common, verb, screen.progress.as_ref()).await {
         Err(failure) => return screen.finish(command, Err(&failure), Facts::default()),
         Ok(Prepared::Document(text)) => {
             return if std::io::stdout().write_all(text.as_bytes()).is_ok() { 0 } else { 1 };
@@ -256,13 +261,13 @@ enum Prepared {
     Document(String),
 }
 
-async fn prepare(common: &Common, verb: &impl Verb) -> Result<Prepared, Failure> {
+async fn prepare(common: &Common, verb: &impl Verb, progress: &dyn Progress) -> Result<Prepared, Failure> {
     let config = match config::load(&common.config, &common.environment, environment()) {
         // A file that was broken since must not keep a release from going back.
         Err(failure @ Failure::Config { .. }) if verb.under_recorded_config() => {
             let journal = config::journal_of(&common.config, &common.environment, environment());
             let Some(journal) = journal else { return Err(failure) };
-            let unit = recorded_unit(&common.config, journal, "").await.ok_or(failure)?;
+            let unit = recorded_unit(&common.config, journal, "", verb, progress).await.ok_or(failure)?;
             return Ok(Prepared::Unit(Box::new(unit), Vec::new()));
         }
         loaded => loaded?,
@@ -272,11 +277,11 @@ async fn prepare(common: &Common, verb: &impl Verb) -> Result<Prepared, Failure>
     }
     if verb.under_recorded_config()
         && let Ok(journal) = config.connect_journal()
-        && let Some(unit) = recorded_unit(&config.file, journal, &config.digest).await
+        && let Some(unit) = recorded_unit(&config.file, journal, &config.digest, verb, progress).await
     {
         return Ok(Prepared::Unit(Box::new(unit), hearers(common, &config)));
     }
-    let unit = config.connect()?;
+    let unit = connect(&config, verb, progress)?;
     Ok(Prepared::Unit(Box::new(unit), hearers(common, &config)))
 }
 
@@ -292,9 +297,28 @@ fn hearers(common: &Common, config: &Config) -> Vec<Hearer> {
     hearers
 }
 
+/// The unit, as far as the verb needs it. A rollback tells what it does without: a hook or a smoke test of
+/// its own may be among it.
+fn connect(config: &Config, verb: &impl Verb, progress: &dyn Progress) -> Result<Unit, Failure> {
+    let (unit, lacking) = config.connect_parts(verb.needs())?;
+    if verb.under_recorded_config() {
+        for lack in lacking {
+            let place = lack.position.map(|p| format!(":{}:{}", p.line, p.column)).unwrap_or_default();
+            progress.line(&format!("going on without: {}{place}: {}", config.file.display(), lack.message));
+        }
+    }
+    Ok(unit)
+}
+
 /// The unit as it was configured when the open release was opened; `None` where that cannot be had, or is
 /// what the file says now (`digest`).
-async fn recorded_unit(file: &Path, journal: Box<dyn Journal>, digest: &str) -> Option<Unit> {
+async fn recorded_unit(
+    file: &Path,
+    journal: Box<dyn Journal>,
+    digest: &str,
+    verb: &impl Verb,
+    progress: &dyn Progress,
+) -> Option<Unit> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let cx = Context::new(clock, Timing::default().call);
     let head = cx.bounded(journal.head(&cx)).await.ok()?.ok()??;
@@ -305,7 +329,7 @@ async fn recorded_unit(file: &Path, journal: Box<dyn Journal>, digest: &str) -> 
         return None;
     }
     let recorded = Config::from_text(file, opened.config.clone(), &opened.environment, environment());
-    let unit = recorded.and_then(|c| c.connect()).ok()?;
+    let unit = recorded.and_then(|config| connect(&config, verb, progress)).ok()?;
     Some(Unit { journal, ..unit })
 }
 

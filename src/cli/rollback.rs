@@ -2,6 +2,7 @@
 
 use super::app::Verb;
 use crate::{
+    config::Parts,
     domain::names::{ReleaseName, SideName},
     engine::{Engine, Options, outcome::Done, rollback::Rollback},
     error::Failure,
@@ -36,6 +37,14 @@ impl Verb for Args {
 
     fn under_recorded_config(&self) -> bool {
         self.to.is_none()
+    }
+
+    fn needs(&self) -> Parts {
+        match (&self.to, &self.to_baseline) {
+            (Some(_), _) => Parts::All,
+            (None, Some(_)) => Parts::Targets,
+            (None, None) => Parts::Traffic,
+        }
     }
 
     async fn run(&self, engine: &Engine<'_>) -> Result<Done, Failure> {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::app::Verb;
 use crate::{
+    config::Parts,
     domain::share::Split,
     engine::{Engine, outcome::Done, status::Adopt},
     error::Failure,
@@ -19,6 +20,10 @@ pub(super) struct Args {
 }
 
 impl Verb for Args {
+    fn needs(&self) -> Parts {
+        Parts::Traffic
+    }
+
     async fn run(&self, engine: &Engine<'_>) -> Result<Done, Failure> {
         let adopt = match &self.adopt {
             None => None,

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Chosen, Config, Step,
+    absent::Absent,
     options::{Options, Wanted},
     problem::{Problems, refused, with_hint},
     settings,
@@ -20,23 +21,40 @@ use crate::{
         Journal, Notifier, Occasion, Secret, Shared, Target,
         adapter::{ServiceSetting, Setting},
     },
-    registry::Kind,
+    registry::{Kind, TargetKind},
 };
+
+/// What a command cannot do without. The rest is connected where it can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Parts {
+    /// The targets, to look at and to move traffic.
+    Targets,
+    /// The journal, too.
+    Traffic,
+    All,
+}
 
 impl Config {
     /// Makes every adapter. Secrets that are not there are refused with the place that asks for them.
     pub fn connect(&self) -> Result<connected::Unit, Failure> {
-        let mut work = self.work();
+        self.connect_parts(Parts::All).map(|(unit, _)| unit)
+    }
+
+    /// The same for a command that needs only these parts; with it what is wrong with the others, in the
+    /// order of the file. A step among those fails when it is run, a database or a source of metrics is not
+    /// in the unit, an image or a package has no name.
+    pub fn connect_parts(&self, needed: Parts) -> Result<(connected::Unit, Vec<Located>), Failure> {
+        let mut work = self.work(needed);
         let unit = work.unit();
         match unit {
-            Some(unit) if work.problems.is_empty() => Ok(unit),
+            Some(unit) if work.problems.is_empty() => Ok((unit, work.lacking.into_sorted())),
             _ => Err(self.failure(work.problems)),
         }
     }
 
     /// Only the journal, for commands that only read it.
     pub fn connect_journal(&self) -> Result<Box<dyn Journal>, Failure> {
-        let mut work = self.work();
+        let mut work = self.work(Parts::All);
         work.problems = Problems::default();
         let journal = work.journal();
         journal.ok_or_else(|| self.failure(work.problems))
@@ -45,7 +63,7 @@ impl Config {
     /// Those who hear of the release; `deployment` is one that the command line asks for. What cannot be
     /// connected is told beside them: it keeps no release from going out or back.
     pub fn connect_notifiers(&self, deployment: Option<&str>) -> (Vec<Hearer>, Vec<String>) {
-        let mut work = self.work();
+        let mut work = self.work(Parts::All);
         work.problems = Problems::default();
         let mut hearers = Vec::new();
         for entry in &self.sections.notify {
@@ -65,7 +83,7 @@ impl Config {
         Failure::Config { file: self.file.display().to_string(), located: problems.into_sorted() }
     }
 
-    fn work(&self) -> Work<'_> {
+    fn work(&self, needed: Parts) -> Work<'_> {
         let base = self.base();
         let setting = Setting {
             state: base.join(".tidegate"),
@@ -78,7 +96,8 @@ impl Config {
             shared: Shared::default(),
             units: BTreeMap::new(),
         };
-        let mut work = Work { config: self, setting, problems: Problems::default() };
+        let (problems, lacking) = (Problems::default(), Problems::default());
+        let mut work = Work { config: self, setting, needed, problems, lacking };
         work.fill_setting();
         work
     }
@@ -101,15 +120,32 @@ pub const DEPLOYMENT: &str = "github_deployment";
 struct Work<'a> {
     config: &'a Config,
     setting: Setting,
+    needed: Parts,
     problems: Problems,
+    /// What is wrong with parts that are not needed.
+    lacking: Problems,
 }
 
 impl Work<'_> {
+    /// Connects a part that only commands with `Parts` of that much need: for others what is wrong with it
+    /// refuses nothing. With it the first thing that is.
+    fn part<T>(&mut self, of: Parts, connect: impl FnOnce(&mut Self) -> T) -> (T, Option<String>) {
+        if self.needed >= of {
+            return (connect(self), None);
+        }
+        let before = std::mem::take(&mut self.problems);
+        let made = connect(self);
+        let found = std::mem::replace(&mut self.problems, before).into_sorted();
+        let first = found.first().map(|located| located.message.clone());
+        found.into_iter().for_each(|located| self.lacking.add(located));
+        (made, first)
+    }
+
     /// What adapters may know of each other.
     fn fill_setting(&mut self) {
         let sections = &self.config.sections;
         for service in &sections.services {
-            let options = self.prepared(&service.target);
+            let options = self.prepared_target(&service.target);
             self.setting.services.push(ServiceSetting {
                 name: service.name.clone(),
                 kind: service.target.name(),
@@ -119,9 +155,12 @@ impl Work<'_> {
         }
         for database in &sections.databases {
             let chosen = &database.database;
-            let options = self.prepared(chosen);
-            let sql = (chosen.kind.sql)(&options, &chosen.options_path(), &self.setting);
-            if let Some(Some(address)) = self.problems.take(sql) {
+            let (address, _) = self.part(Parts::All, |work| {
+                let options = work.prepared(chosen);
+                let sql = (chosen.kind.sql)(&options, &chosen.options_path(), &work.setting);
+                work.problems.take(sql).flatten()
+            });
+            if let Some(address) = address {
                 self.setting.sql.insert(database.name.clone(), address);
             }
         }
@@ -129,14 +168,35 @@ impl Work<'_> {
         self.setting.units = units.collect();
     }
 
+    /// The options of a target. What its options for a deploy name is needed by commands that deploy.
+    fn prepared_target(&mut self, chosen: &Chosen<TargetKind>) -> Node {
+        if self.needed == Parts::All {
+            return self.prepared(chosen);
+        }
+        let (mut options, mut unset) = (chosen.options.clone(), Vec::new());
+        if let Is::Map(fields) = &mut options.kind {
+            let deploys = |key: &str| chosen.kind.deploy_options.contains(&key);
+            let own = fields.iter_mut().filter(|field| deploys(&field.key));
+            own.for_each(|field| fill_env(&mut field.value, &*self.setting.env, &mut unset));
+        }
+        for (position, name) in unset {
+            let unset = chosen.relocate(refused(position, &chosen.options_path(), stands_for_nothing(&name)));
+            self.lacking.add(unset);
+        }
+        self.prepared_options(chosen, options)
+    }
+
     /// The options of an entry, its secrets looked for and their files found from the file's folder.
     fn prepared<K: Kind>(&mut self, chosen: &Chosen<K>) -> Node {
-        let mut options = chosen.options.clone();
+        self.prepared_options(chosen, chosen.options.clone())
+    }
+
+    fn prepared_options<K: Kind>(&mut self, chosen: &Chosen<K>, mut options: Node) -> Node {
         if chosen.name() != "run" {
             let mut unset = Vec::new();
             fill_env(&mut options, &*self.setting.env, &mut unset);
             for (position, name) in unset {
-                let message = format!("{{{{env.{name}}}}} stands for nothing: the variable is not set");
+                let message = stands_for_nothing(&name);
                 self.problems.add(chosen.relocate(refused(position, &chosen.options_path(), message)));
             }
         }
@@ -183,16 +243,31 @@ impl Work<'_> {
         connect: impl FnOnce(&K, &Node, &str, &Setting) -> Result<T, Located>,
     ) -> Option<T> {
         let options = self.prepared(chosen);
-        let made = connect(chosen.kind, &options, &chosen.options_path(), &self.setting);
+        self.connected(chosen, &options, connect)
+    }
+
+    fn connected<K: Kind, T>(
+        &mut self,
+        chosen: &Chosen<K>,
+        options: &Node,
+        connect: impl FnOnce(&K, &Node, &str, &Setting) -> Result<T, Located>,
+    ) -> Option<T> {
+        let made = connect(chosen.kind, options, &chosen.options_path(), &self.setting);
         self.problems.take(made.map_err(|l| chosen.relocate(l)))
     }
 
     fn journal(&mut self) -> Option<Box<dyn Journal>> {
         let config = self.config;
         let asked = config.sections.journal_asked;
-        self.one(&config.sections.journal, |k, node, path, setting| {
-            (if asked { k.connect } else { k.connect_unasked })(node, path, setting)
-        })
+        let (made, lacks) = self.part(Parts::Traffic, |work| {
+            work.one(&config.sections.journal, |k, node, path, setting| {
+                (if asked { k.connect } else { k.connect_unasked })(node, path, setting)
+            })
+        });
+        match lacks {
+            Some(why) => Some(Box::new(Absent { path: "journal".into(), why })),
+            None => made,
+        }
     }
 
     /// A deployment that no entry of the file asks for.
@@ -207,7 +282,13 @@ impl Work<'_> {
     }
 
     fn step(&mut self, step: &Step) -> Option<connected::Step> {
-        let command = self.one(&step.command, |k, node, path, setting| (k.connect)(node, path, setting))?;
+        let (made, lacks) = self.part(Parts::All, |work| {
+            work.one(&step.command, |k, node, path, setting| (k.connect)(node, path, setting))
+        });
+        let command = match lacks {
+            Some(why) => Box::new(Absent { path: step.command.path.clone(), why }),
+            None => made?,
+        };
         Some(connected::Step { name: step.name.clone(), command, limit: step.limit.get() })
     }
 
@@ -258,8 +339,7 @@ impl Work<'_> {
         fill_env(&mut node, &*self.setting.env, &mut unset);
         for (position, name) in unset {
             let path = format!("services.{}.image", service.name);
-            let message = format!("{{{{env.{name}}}}} stands for nothing: the variable is not set");
-            self.problems.add(refused(position, &path, message));
+            self.problems.add(refused(position, &path, stands_for_nothing(&name)));
         }
         match node.kind {
             Is::Text(text) => text,
@@ -268,7 +348,12 @@ impl Work<'_> {
     }
 
     fn service(&mut self, service: &super::Service) -> Option<connected::Service> {
-        let target = self.one(&service.target, |k, node, path, setting| (k.connect)(node, path, setting));
+        let options = self.prepared_target(&service.target);
+        let target = self
+            .connected(&service.target, &options, |k, node, path, setting| (k.connect)(node, path, setting));
+        let image = service.keys.image.as_ref();
+        let (artifact, lacks) =
+            self.part(Parts::All, |work| image.map(|image| work.with_env(image, service)));
         let deploy = service.deploy.as_ref().and_then(|s| self.step(s));
         let retire = service.retire.as_ref().and_then(|s| self.step(s));
         Some(connected::Service {
@@ -276,7 +361,7 @@ impl Work<'_> {
             target: probed(target?, service),
             deploy,
             retire,
-            artifact: service.keys.image.as_ref().map(|image| self.with_env(image, service)),
+            artifact: artifact.filter(|_| lacks.is_none()),
             stages: service.keys.stages.as_ref().map(|own| own.0.clone()),
             switch_at: service.keys.switch_at.map_or(Share::ALL, |at| at.0),
             drain: service.keys.drain.map_or(Duration::ZERO, |span| span.get()),
@@ -286,8 +371,10 @@ impl Work<'_> {
     }
 
     fn database(&mut self, entry: &super::Database) -> Option<connected::DatabaseEntry> {
-        let database = self
-            .one(&entry.database, |k, node, path, setting| (k.connect)(&entry.name, node, path, setting))?;
+        let (database, lacks) = self.part(Parts::All, |work| {
+            work.one(&entry.database, |k, node, path, setting| (k.connect)(&entry.name, node, path, setting))
+        });
+        let database = database.filter(|_| lacks.is_none())?;
         let (name, keep, limit) = (entry.name.clone(), entry.keys.keep, entry.keys.limit.get());
         Some(connected::DatabaseEntry { name, database, keep, limit })
     }
@@ -310,12 +397,14 @@ impl Work<'_> {
             if mine.is_empty() {
                 continue;
             }
-            let entries: Vec<_> = mine
-                .iter()
-                .map(|l| (l.check.name.clone(), self.prepared(&l.source), l.source.options_path()))
-                .collect();
-            let made = (kind.connect)(&entries, &self.setting);
-            let source = self.problems.take(made);
+            let (source, lacks) = self.part(Parts::All, |work| {
+                let entries: Vec<_> = mine
+                    .iter()
+                    .map(|l| (l.check.name.clone(), work.prepared(&l.source), l.source.options_path()))
+                    .collect();
+                work.problems.take((kind.connect)(&entries, &work.setting))
+            });
+            let source = source.filter(|_| lacks.is_none());
             sources.extend(source.map(|source| (kind.common.name.to_string(), source)));
         }
         sources
@@ -406,6 +495,10 @@ fn reachable(target: &dyn Target, share: Share) -> Result<(), String> {
         .find(|near| *near > Share::NONE)
         .unwrap_or(Share::ALL);
     Err(format!("the nearest it can is {}%, and its smallest step is {}%", near.typed(), smallest.typed()))
+}
+
+fn stands_for_nothing(name: &str) -> String {
+    format!("{{{{env.{name}}}}} stands for nothing: the variable is not set")
 }
 
 /// Puts in what `{{env.NAME}}` stands for; notes the names that are not set.

@@ -23,6 +23,7 @@ use crate::{
     registry::{self, JournalKind, Registry},
 };
 
+mod absent;
 mod checks;
 mod connect;
 mod databases;
@@ -42,7 +43,7 @@ mod tests;
 mod yaml;
 
 pub use checks::{CheckKeys, CheckLine};
-pub use connect::{DEPLOYMENT, Hearer};
+pub use connect::{DEPLOYMENT, Hearer, Parts};
 pub use databases::{Database, DatabaseKeys, Migration, MigrationKeys, MigrationKind};
 pub use entry::Chosen;
 pub use explain::explain;

@@ -267,6 +267,10 @@ impl Journal for DryJournal {
         Ok(Appended::Done)
     }
 
+    async fn preflight(&self, cx: &Context) -> Vec<Finding> {
+        self.inner.preflight(cx).await
+    }
+
     fn place(&self) -> String {
         self.inner.place()
     }

@@ -24,6 +24,34 @@ use crate::{
 };
 
 impl Engine<'_> {
+    /// For runs on a schedule: does nothing where there is nothing that could be finished now.
+    pub async fn finish_if_due(&self) -> Result<Done, Failure> {
+        let ledger = Ledger::load(self).await?;
+        let undue = match ledger.history.open() {
+            None => Some(Done::new("no release is open: nothing to finish")),
+            Some(release) => self.undue(release),
+        };
+        match undue {
+            Some(done) => Ok(done),
+            None => self.finish(false).await,
+        }
+    }
+
+    /// Why this release is not to be finished yet, where a run that comes by later will see it otherwise.
+    fn undue(&self, release: &Release) -> Option<Done> {
+        let attempt = &release.attempt;
+        let retires = matches!(release.pending, Some(Pending { step: Step::Retire { .. }, .. }));
+        if !retires && !release.stands_at(Share::ALL) {
+            let reached = release.reached();
+            return Some(Done::new(format!("{attempt} stands at {reached}: nothing to finish yet")));
+        }
+        if !self.may_close(release) {
+            return Some(Done::new(format!("{attempt} has no `pass` at 100 %: nothing to finish yet")));
+        }
+        let left = self.keep_left(release);
+        (!retires && !left.is_zero()).then(|| self.waiting_for_keep(left))
+    }
+
     /// `now` does not wait for the keep time.
     pub async fn finish(&self, now: bool) -> Result<Done, Failure> {
         self.whole_unit("finish")?;
@@ -59,24 +87,17 @@ impl Engine<'_> {
                 "`tidegate rollout` goes on with it; `tidegate rollback` takes it back",
             )));
         }
-        let passed = release.verdict_here().is_some_and(|j| j.verdict == Verdict::Pass);
-        if !passed
-            && self.options.hotfix.is_none()
-            && release.hotfix.is_none()
-            && !self.unit.checks.is_empty()
-        {
+        if !self.may_close(&release) {
             return Err(Failure::Refused(Told::new(
                 format!("{} has no `pass` at 100 % yet; nothing was changed", release.attempt),
                 "run `tidegate verify-metrics`; or `--hotfix \"reason\"`",
             )));
         }
         self.stands_as_recorded(ledger).await?;
-        let retiring: Vec<&Service> =
-            self.unit.services.iter().filter(|s| s.retire.is_some() || s.target.caps().retires).collect();
+        let retiring = self.retiring();
         if !retiring.is_empty() && !release.retired {
-            let age =
-                Duration::try_from(self.clock.now().duration_since(release.split_at)).unwrap_or_default();
-            let left = self.unit.finish.keep_old.get().saturating_sub(age);
+            let age = self.age(&release);
+            let left = self.keep_left(&release);
             if !left.is_zero() && !now && !self.options.dry_run {
                 return Ok(self.waiting_for_keep(left));
             }
@@ -97,6 +118,32 @@ impl Engine<'_> {
             sentence.push_str(&format!("; expired snapshots deleted: {}", pruned.join(", ")));
         }
         Ok(Done::new(sentence))
+    }
+
+    /// It passed at 100 %, or nobody asks for that.
+    fn may_close(&self, release: &Release) -> bool {
+        release.verdict_here().is_some_and(|j| j.verdict == Verdict::Pass)
+            || self.options.hotfix.is_some()
+            || release.hotfix.is_some()
+            || self.unit.checks.is_empty()
+    }
+
+    /// The services whose old side is taken down.
+    fn retiring(&self) -> Vec<&Service> {
+        self.unit.services.iter().filter(|s| s.retire.is_some() || s.target.caps().retires).collect()
+    }
+
+    /// Since its last shift.
+    fn age(&self, release: &Release) -> Duration {
+        Duration::try_from(self.clock.now().duration_since(release.split_at)).unwrap_or_default()
+    }
+
+    /// How much longer the old side is kept, where one is to be taken down.
+    fn keep_left(&self, release: &Release) -> Duration {
+        match self.retiring().is_empty() || release.retired {
+            true => Duration::ZERO,
+            false => self.unit.finish.keep_old.get().saturating_sub(self.age(release)),
+        }
     }
 
     /// A release is finished only while the targets show what the journal says, and nothing is under way.

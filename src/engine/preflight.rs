@@ -77,6 +77,8 @@ impl Engine<'_> {
         let place = self.unit.journal.place();
         let mut findings =
             vec![Finding::new(Grade::Ok, "journal", format!("{place}: {} records", ledger.history.last))];
+        let cx = self.call();
+        findings.extend(cx.bounded(self.unit.journal.preflight(&cx)).await.unwrap_or_default());
         if let Some(open) = ledger.history.open() {
             let same = self.options.release.as_ref().is_none_or(|name| name == open.name());
             let message = format!("{} is open at {}", open.attempt, open.reached());

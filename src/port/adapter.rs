@@ -30,6 +30,9 @@ pub trait TargetAdapter: Adapter {
     /// The checks of a file that has none: name and entry, `("errors", "{haproxy: errors, fail: above 5%}")`.
     const DEFAULT_CHECKS: &'static [(&'static str, &'static str)] = &[];
 
+    /// Options that only a deploy reads: where a variable in them is not set, traffic can still be moved back.
+    const DEPLOY_OPTIONS: &'static [&'static str] = &[];
+
     /// Makes the target; no call goes out. The message says which option is wrong.
     fn connect(config: Self::Config, setting: &Setting) -> Result<Box<dyn Target>, String>;
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Context, Fault};
+use super::{Context, Fault, Finding};
 use crate::domain::record::Record;
 
 /// Where records are kept. Creating a number that exists fails: that is the compare-and-swap.
@@ -20,6 +20,11 @@ pub trait Journal: Send + Sync {
     /// Creates the record under its number, durably. An `OutcomeUnknown` is resolved by reading the
     /// number again and comparing the nonce.
     async fn append(&self, cx: &Context, record: &Record) -> Result<Appended, Fault>;
+
+    /// What a person should know of it before a release: permissions. Changes nothing.
+    async fn preflight(&self, _cx: &Context) -> Vec<Finding> {
+        Vec::new()
+    }
 
     /// Where it is, for messages.
     fn place(&self) -> String;

@@ -120,9 +120,8 @@ fn request(double: &Double, side: &str, at: i64, failed: bool, seconds: f64) {
     let mut state = double.state();
     state.cloudwatch.event(alb("RequestCount", side), at, 1.0);
     state.cloudwatch.event(alb("TargetResponseTime", side), at, seconds);
-    if failed {
-        state.cloudwatch.event(alb("HTTPCode_Target_5XX_Count", side), at, 1.0);
-    }
+    let code = if failed { "5XX" } else { "2XX" };
+    state.cloudwatch.event(alb(&format!("HTTPCode_Target_{code}_Count"), side), at, 1.0);
 }
 
 /// A watch: what the engine would remember between two looks. Each look is made by a fresh process.
@@ -346,6 +345,27 @@ async fn a_target_that_cannot_be_connected_is_an_error_too() {
     assert_eq!(sample, Ok(Sample::Counts { bad: 4, total: 10 }));
 }
 
+/// The load balancer answers for a target that hangs, and counts it of itself alone.
+#[tokio::test]
+async fn requests_that_a_side_leaves_without_an_answer_are_its_errors() {
+    let double = Double::start();
+    for second in 0..10 {
+        request(&double, "green", NOON + 60 + second, second == 0, 0.1);
+        request(&double, "blue", NOON + 60 + second, false, 0.1);
+    }
+    for (at, code) in [(62, "504"), (63, "504"), (64, "502")] {
+        let mut state = double.state();
+        state.cloudwatch.event(alb("RequestCount", "green"), NOON + at, 1.0);
+        let own = format!("HTTPCode_ELB_{code}_Count");
+        state.cloudwatch.event(metric(ALB, &own, &[("LoadBalancer", "app/shop/50dc")]), NOON + at, 1.0);
+    }
+    let checks = [("errors", "preset: alb_errors")];
+    let mut watch = Watch::begin(&double, &checks);
+    watch.look(START, &both(&["errors"])).await.unwrap();
+    let seen = watch.look(NOON + 240, &both(&["errors"])).await.unwrap();
+    assert_eq!(seen, [Ok(Sample::Counts { bad: 4, total: 13 }), Ok(Sample::Counts { bad: 0, total: 10 })]);
+}
+
 #[tokio::test]
 async fn a_period_that_comes_late_is_counted_when_it_comes_and_once() {
     let double = Double::start();
@@ -504,8 +524,8 @@ async fn a_long_gap_comes_in_pages() {
             Sample::Gauge(1.0)
         ]
     );
-    // 60 times two requests, two times, and green's errors: 270 values
-    assert_eq!(double.operations("monitoring").len(), 6);
+    // 60 times two requests, two times, two answers: 360 values
+    assert_eq!(double.operations("monitoring").len(), 8);
 }
 
 #[tokio::test]

@@ -78,7 +78,10 @@ fn dispatch(production: &Production, workflow: &str, inputs: &Inputs<'_>) -> Vec
             }
         }
     }
-    let Is::List(steps) = &tree.get("jobs").unwrap().get("deploy").unwrap().get("steps").unwrap().kind else {
+    let Is::Map(jobs) = &tree.get("jobs").unwrap().kind else {
+        panic!("the jobs of the workflow are no map")
+    };
+    let Is::List(steps) = &jobs[0].value.get("steps").unwrap().kind else {
         panic!("the steps of the workflow are no list");
     };
     let (mut ended, mut failed) = (Vec::new(), false);
@@ -137,6 +140,55 @@ fn ecs_goes_out_by_dispatches_of_10_and_100_percent() {
     assert_eq!(codes(&ended), [("Roll out", 0), ("Back, if this run left it broken", 0)], "{ended:#?}");
     assert_eq!(weights(&production), [0, 100]);
     assert_eq!(production.double.state().rds.snapshots.len(), 1);
+}
+
+/// The workflow that comes by on a schedule, in the environment of these tests.
+fn come_by(production: &Production, example: &str) -> String {
+    let workflow = read(example, "finish.yml");
+    let here = workflow.replace("TIDEGATE_ENVIRONMENT: production", "TIDEGATE_ENVIRONMENT: staging");
+    assert_ne!(here, workflow);
+    let ended = dispatch(production, &here, &inputs("", "", ""));
+    assert_eq!(codes(&ended), [("Finish, if it is due", 0)], "{ended:#?}");
+    ended[0].2.clone()
+}
+
+/// The example's file with another keep time in staging.
+fn keeping(production: &Production, example: &str, keep: &str) {
+    let file = read(example, "tidegate.yml");
+    let (start, staging) = file.split_once("  staging:").unwrap();
+    assert!(staging.contains("keep_old: 0s"), "{staging}");
+    let staging = staging.replace("keep_old: 0s", &format!("keep_old: {keep}"));
+    production.write("tidegate.yml", format!("{start}  staging:{staging}"));
+}
+
+#[test]
+fn the_old_side_of_ecs_is_taken_down_by_the_run_that_comes_by_after_its_keep_time() {
+    let (production, workflow) = (ecs(), read("ecs", "deploy.yml"));
+    let blue = || production.double.state().ecs.service("shop-staging", "api-blue").desired;
+    assert!(come_by(&production, "ecs").contains("no release is open: nothing to finish"));
+    keeping(&production, "ecs", "1h");
+    dispatch(&production, &workflow, &inputs("v2", "10", ""));
+    assert!(come_by(&production, "ecs").contains("stands at 10 %: nothing to finish yet"));
+    assert_eq!(weights(&production), [90, 10]);
+    let ended = dispatch(&production, &workflow, &inputs("v2", "100", ""));
+    assert!(ended[0].2.contains("the old side is kept"), "{ended:#?}");
+    assert!(come_by(&production, "ecs").contains("the old side is kept"));
+    assert_eq!((weights(&production), blue()), (vec![0, 100], 3));
+    keeping(&production, "ecs", "0s");
+    assert!(come_by(&production, "ecs").contains("finished: v2 serves all traffic"));
+    assert_eq!((weights(&production), blue()), (vec![0, 100], 0));
+    assert!(come_by(&production, "ecs").contains("no release is open: nothing to finish"));
+}
+
+#[test]
+fn the_old_version_of_lambda_leaves_the_alias_in_the_run_that_comes_by_after_its_keep_time() {
+    let (production, workflow) = (lambda(), read("lambda", "deploy.yml"));
+    keeping(&production, "lambda", "1h");
+    dispatch(&production, &workflow, &inputs("v2", "100", ""));
+    assert!(come_by(&production, "lambda").contains("the old side is kept"));
+    keeping(&production, "lambda", "0s");
+    assert!(come_by(&production, "lambda").contains("finished: v2 serves all traffic"));
+    assert_eq!(production.double.state().lambda.alias("thumbs", "staging"), ("2".to_string(), Vec::new()));
 }
 
 #[test]

@@ -1,189 +1,220 @@
-//! `docs/permissions.md`: the least policy per subcommand, from the calls that the commands really make.
+//! `docs/permissions.md`: the least policy per subcommand, from the calls that the commands really make; and
+//! every subcommand run with nothing but its policy.
 //!
 //! `TIDEGATE_WRITE_DOCS=1 scripts/test permissions` writes the page anew.
 
+mod page;
+mod policy;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use crate::{production::Production, worlds};
+use crate::{
+    double::iam::{Ask, Policy},
+    production::Production,
+    worlds,
+};
 
-/// A subcommand and the actions it needs.
-type Needs = BTreeMap<&'static str, BTreeSet<String>>;
+/// A subcommand, and what it asked IAM for.
+type Needs = BTreeMap<&'static str, BTreeSet<Ask>>;
 
 const PAGE: &str = "docs/permissions.md";
 
-/// What the release of the test had no need of: for which call, what, and when.
-const EXTRAS: [(&str, &str, &str); 16] = [
-    (
-        "ecs:UpdateService",
-        "ecs:UpdateService",
-        "in `rollback` too: it brings back tasks that the baseline lacks",
-    ),
-    (
-        "ecs:DescribeServices",
-        "ecs:UpdateService",
-        "in `shift-traffic` and `rollback` of `ecs_rolling`: there the deployment is the shift",
-    ),
-    (
-        "ecs:RegisterTaskDefinition",
-        "iam:PassRole",
-        "on the task role and the execution role of the task definition",
-    ),
-    (
-        "ecs:UpdateService",
-        "ecs:ListTasks",
-        "and `ecs:DescribeTasks`: why the tasks of a failed deploy stopped",
-    ),
-    ("ecs:TagResource", "ecs:UntagResource", "`ecs_rolling`: at `finish`"),
-    (
-        "elasticloadbalancing:DescribeRules",
-        "elasticloadbalancing:DescribeListeners",
-        "where a listener's default action splits the traffic",
-    ),
-    (
-        "elasticloadbalancing:ModifyRule",
-        "elasticloadbalancing:ModifyListener",
-        "where a listener's default action splits the traffic",
-    ),
-    ("lambda:UpdateFunctionCode", "s3:GetObject", "on the code, where it comes from a bucket (`s3:`)"),
-    (
-        "lambda:UpdateFunctionCode",
-        "ecr:GetRepositoryPolicy",
-        "on the image's repository, where it comes from an image (with `ecr:SetRepositoryPolicy` and `ecr:BatchGetImage` the first time)",
-    ),
-    (
-        "rds:CreateDBSnapshot",
-        "rds:AddTagsToResource",
-        "always: the tags are sent with the snapshot, and with a restore",
-    ),
-    ("rds:CreateDBSnapshot", "rds:DescribeEvents", "why a snapshot failed; not needed otherwise"),
-    (
-        "rds:CreateDBSnapshot",
-        "kms:DescribeKey",
-        "on the key, where the storage is encrypted with one of your own",
-    ),
-    (
-        "rds:RestoreDBInstanceFromDBSnapshot",
-        "kms:CreateGrant",
-        "on the key, where the snapshot is encrypted with one of your own",
-    ),
-    ("rds:RestoreDBInstanceFromDBSnapshot", "rds:CreateDBInstance", "clusters: their instances"),
-    (
-        "s3:PutObject",
-        "s3:DeleteObject",
-        "`s3_cloudfront`: a page that the new release lacks; the journal never deletes",
-    ),
-    (
-        "s3:PutObject",
-        "kms:GenerateDataKey",
-        "on the bucket's key, where it is encrypted with one (with `kms:Decrypt` to read)",
-    ),
+/// Steps that run nothing on AWS, so that their commands have something to do.
+const STEPS: &str = "migrations: {schema: {run: 'true'}}\nsmoke: {front: {run: 'true'}}\n";
+
+/// Arguments and the subcommand they are of, in the order of two releases: one that goes back, one that stays.
+const TWO_RELEASES: [(&str, &str); 28] = [
+    ("plan", "plan --release v2"),
+    ("preflight", "preflight --release v2"),
+    ("snapshot-db", "snapshot-db --release v2"),
+    ("migrate", "migrate --release v2"),
+    ("deploy", "deploy --release v2"),
+    ("smoke-test", "smoke-test --release v2"),
+    ("shift-traffic", "shift-traffic --to 10 --release v2"),
+    ("verify-metrics", "verify-metrics --release v2"),
+    ("shift-traffic", "shift-traffic --to 50 --release v2"),
+    ("verify-metrics", "verify-metrics --release v2"),
+    ("shift-traffic", "shift-traffic --to 100 --release v2"),
+    ("smoke-test", "smoke-test --release v2"),
+    ("rollback", "rollback --release v2"),
+    ("snapshot-db", "snapshot-db --release v3"),
+    ("migrate", "migrate --release v3"),
+    ("deploy", "deploy --release v3"),
+    ("smoke-test", "smoke-test --release v3"),
+    ("shift-traffic", "shift-traffic --to 10 --release v3"),
+    ("verify-metrics", "verify-metrics --release v3"),
+    ("shift-traffic", "shift-traffic --to 50 --release v3"),
+    ("verify-metrics", "verify-metrics --release v3"),
+    ("shift-traffic", "shift-traffic --to 100 --release v3"),
+    ("smoke-test", "smoke-test --release v3"),
+    ("verify-metrics", "verify-metrics --release v3"),
+    ("status", "status"),
+    ("restore-db", "restore-db --database main --into shop-restored"),
+    ("finish", "finish --release v3"),
+    ("status", "status"),
 ];
 
-/// The action that IAM asks for a call; `None` where it asks for nothing.
-fn actions(service: &str, operation: &str) -> Vec<String> {
-    let plain = |prefix: &str| vec![format!("{prefix}:{operation}")];
-    match (service, operation) {
-        ("sts", "GetCallerIdentity") => Vec::new(),
-        ("s3", "HeadObject") => vec!["s3:GetObject".into()],
-        ("s3", "HeadBucket" | "ListObjectsV2") => vec!["s3:ListBucket".into()],
-        ("s3", "CopyObject") => vec!["s3:GetObject".into(), "s3:PutObject".into()],
-        ("monitoring", _) => plain("cloudwatch"),
-        (service, _) => plain(service),
-    }
-}
+/// What `rollout` does in one process.
+const IN_A_ROLLOUT: [&str; 9] = [
+    "preflight",
+    "snapshot-db",
+    "migrate",
+    "deploy",
+    "smoke-test",
+    "shift-traffic",
+    "verify-metrics",
+    "rollback",
+    "finish",
+];
 
-/// Runs a command on its way through a whole release and notes what it asked AWS for.
+/// Runs a command on its way through a release and notes what it asked IAM for.
 fn note(stage: &Production, needs: &mut Needs, command: &'static str, arguments: &str) {
     let before = stage.double.calls().len();
     stage.expect(0, arguments);
-    let calls = stage.double.calls();
-    let asked = calls[before..].iter().flat_map(|call| actions(&call.service, &call.operation));
+    let asked = stage.double.calls().split_off(before).into_iter().flat_map(|call| call.asks);
     needs.entry(command).or_default().extend(asked);
 }
 
 fn needs() -> Needs {
     let mut needs = Needs::new();
-    let stage = worlds::everything();
-    for (command, arguments) in worlds::WHOLE_RELEASE {
+    let stage = worlds::everything_and(STEPS);
+    for (command, arguments) in TWO_RELEASES {
         note(&stage, &mut needs, command, arguments);
     }
     // A bake of seconds has no whole period to ask for; what the opening asked, the watch asks too.
-    let metrics: Vec<String> =
-        needs.values().flatten().filter(|action| action.starts_with("cloudwatch:")).cloned().collect();
+    let asks: Vec<Ask> = needs.values().flatten().cloned().collect();
+    let metrics = asks.iter().filter(|ask| ask.action.starts_with("cloudwatch:")).cloned();
     needs.entry("verify-metrics").or_default().extend(metrics);
+    let parts = IN_A_ROLLOUT.iter().flat_map(|part| needs[part].iter().cloned()).collect();
+    needs.insert("rollout", parts);
     needs
 }
 
-fn page(needs: &Needs) -> String {
-    let mut text = String::from(
-        "# Permissions on AWS\n\n\
-         What each subcommand asks AWS for, for a unit with `ecs_alb`, `lambda`, `s3_cloudfront`, an `rds` \
-         instance, `cloudwatch` and the `s3` journal. A unit needs the rows of the services it names. \
-         The table is written by a test from the calls it saw.\n\n",
-    );
-    let commands: Vec<&str> = needs.keys().copied().collect();
-    let all: BTreeSet<&String> = needs.values().flatten().collect();
-    let _ = writeln!(
-        text,
-        "| action | {} |",
-        commands.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(" | ")
-    );
-    let _ = writeln!(text, "|---|{}", "---|".repeat(commands.len()));
-    for action in &all {
-        let marks: Vec<&str> =
-            commands.iter().map(|command| if needs[command].contains(*action) { "x" } else { "" }).collect();
-        let _ = writeln!(text, "| `{action}` | {} |", marks.join(" | "));
+fn path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE)
+}
+
+/// The policy of a subcommand, as the page has it.
+fn written(command: &str) -> Policy {
+    let page = std::fs::read_to_string(path()).unwrap();
+    let after = page.split_once(&format!("<summary><code>{command}</code>"));
+    let (_, block) = after.unwrap_or_else(|| panic!("{PAGE} has no policy for {command}"));
+    let json = block.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let policy: serde_json::Value = serde_json::from_str(json).unwrap();
+    let texts = |value: &serde_json::Value| -> Vec<String> {
+        let list = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+        list.iter().map(|text| text.as_str().unwrap().to_string()).collect()
+    };
+    let mut granted = Vec::new();
+    for statement in policy["Statement"].as_array().unwrap() {
+        for action in texts(&statement["Action"]) {
+            granted.extend(texts(&statement["Resource"]).into_iter().map(|on| (action.clone(), on)));
+        }
     }
-    text.push_str(
-        "\n`rollout` needs all of it but for `restore-db`. Looking up who calls (`sts:GetCallerIdentity`) needs no \
-         permission. Clusters and DocumentDB have the same actions with `DBCluster` in their names.\n\n\
-         ## Besides\n\nWhat the release behind this table had no need of, or AWS asks for with a call.\n\n\
-         | with | it takes | when |\n|---|---|---|\n",
-    );
-    for (call, extra, why) in
-        EXTRAS.iter().filter(|(call, ..)| all.iter().any(|action| action.as_str() == *call))
-    {
-        let _ = writeln!(text, "| `{call}` | `{extra}` | {why} |");
-    }
-    text.push_str(
-        "\n## A policy for a whole rollout\n\nPut your own ARNs in the place of `*` where the action knows resources. \
-         Add what you need of the table above.\n\n```json\n",
-    );
-    let rollout: BTreeSet<&String> = needs
-        .iter()
-        .filter(|(command, _)| **command != "restore-db")
-        .flat_map(|(_, actions)| actions)
-        .collect();
-    let always = ["iam:PassRole", "rds:AddTagsToResource", "s3:DeleteObject"].map(String::from);
-    let rollout: BTreeSet<&String> = rollout.into_iter().chain(&always).collect();
-    let rollout: Vec<String> = rollout.iter().map(|action| format!("        \"{action}\"")).collect();
-    let _ = write!(
-        text,
-        "{{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n    {{\n      \"Effect\": \"Allow\",\n      \"Action\": [\n{}\n      ],\n      \"Resource\": \"*\"\n    }}\n  ]\n}}\n```\n",
-        rollout.join(",\n")
-    );
-    text
+    Policy(granted)
+}
+
+/// Runs a command with nothing but its own policy.
+fn with_its_policy(stage: &Production, command: &str, arguments: &str, code: i32) {
+    stage.double.state().allowed = Some(match command {
+        "plan" => Policy::default(),
+        command => written(command),
+    });
+    let before = stage.double.calls().len();
+    let ran = stage.run(arguments);
+    let calls = stage.double.calls().split_off(before);
+    let denied: Vec<_> = calls.iter().filter(|call| call.status == 403).collect();
+    assert!(denied.is_empty(), "tidegate {arguments}: {denied:#?}");
+    assert_eq!(ran.code, code, "tidegate {arguments}\n{}{}", ran.out, ran.err);
 }
 
 #[test]
 fn the_page_says_what_the_commands_really_ask_for() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
-    let page = page(&needs());
+    let page = page::page(&needs());
     if std::env::var_os("TIDEGATE_WRITE_DOCS").is_some() {
-        std::fs::write(&path, &page).unwrap();
+        std::fs::write(path(), &page).unwrap();
     }
-    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    let written = std::fs::read_to_string(path()).unwrap_or_default();
     assert!(
         written == page,
         "{PAGE} is out of date: `TIDEGATE_WRITE_DOCS=1 scripts/test permissions` writes it\n{page}"
     );
 }
 
-/// A permission that is not on the page is missed, and the command says which.
+#[test]
+fn every_subcommand_works_with_exactly_its_policy() {
+    let stage = worlds::everything_and(STEPS);
+    for (command, arguments) in TWO_RELEASES {
+        with_its_policy(&stage, command, arguments, 0);
+    }
+}
+
+#[test]
+fn a_rollout_works_with_exactly_its_policy_forward_and_back() {
+    let stage = worlds::everything_and(STEPS);
+    with_its_policy(&stage, "rollout", "rollout --release v2", 0);
+    let stage = worlds::everything_and(STEPS);
+    with_its_policy(&stage, "rollout", "rollout --release v2 --to 50", 0);
+    stage.double.state().cloudwatch.alarm("shop-errors", "ALARM", i64::MAX);
+    with_its_policy(&stage, "rollout", "rollout --release v2", 10);
+}
+
+/// A read that the policy of another command has and this one's lacks is missed.
+#[test]
+fn a_command_does_not_work_with_the_policy_of_another() {
+    let stage = worlds::everything();
+    stage.double.state().allowed = Some(written("status"));
+    let ran = stage.run("preflight --release v2");
+    assert_eq!(ran.code, 15, "{}{}", ran.out, ran.err);
+    assert!(format!("{}{}", ran.out, ran.err).contains("elasticloadbalancing:DescribeTargetGroups"));
+}
+
+/// The identity, every read that is not allowed, and every write as something that only a write can tell.
+#[test]
+fn a_preflight_names_who_calls_what_is_denied_and_what_is_not_known() {
+    let needs = needs();
+    let told = |policy: Option<Policy>| {
+        let stage = worlds::everything_and(STEPS);
+        stage.double.state().allowed = policy;
+        let ran = stage.run("preflight --release v2");
+        (ran.code, format!("{}{}", ran.out, ran.err))
+    };
+    let (code, text) = told(None);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains(crate::double::USER), "{text}");
+    let unknown: Vec<&str> = text.lines().filter(|line| line.trim_start().starts_with("unknown")).collect();
+    for ask in needs["rollout"]
+        .difference(&needs["preflight"])
+        .filter(|ask| !needs["preflight"].iter().any(|read| read.action == ask.action))
+    {
+        let name = ask.action.split(':').nth(1).unwrap();
+        assert!(unknown.iter().any(|line| line.contains(name)), "{}: {unknown:#?}", ask.action);
+    }
+    let reads: BTreeSet<&String> = needs["preflight"].iter().map(|ask| &ask.action).collect();
+    for denied in reads {
+        let mut policy = written("preflight");
+        policy.0.retain(|(action, _)| action != denied);
+        let (code, text) = told(Some(policy));
+        assert!([0, 14, 15].contains(&code), "{denied}: {code} {text}");
+        assert!(text.contains(denied.as_str()), "{denied}: {text}");
+    }
+}
+
+/// IAM refuses a managed policy that is longer, blanks not counted.
+#[test]
+fn a_policy_is_not_longer_than_iam_takes() {
+    const MOST: usize = 6144;
+    for (command, asks) in needs() {
+        let text = policy::policy(command, &asks);
+        let length = text.chars().filter(|c| !c.is_whitespace()).count();
+        assert!(length <= MOST, "{command}: {length}");
+    }
+}
+
+/// A permission that is not there is missed, and the command says which.
 #[test]
 fn a_command_that_lacks_a_permission_names_it() {
     let stage = worlds::everything();

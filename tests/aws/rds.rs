@@ -438,7 +438,8 @@ async fn preflight_says_what_a_person_should_know() {
     let key = "ok: encrypted with arn:aws:kms:eu-west-1:123456789012:key/0001";
     let writes = "unknown: whether the identity has rds:CreateDBSnapshot";
     let db = connect(Of::Instance, &double.url);
-    assert_eq!(grades(&db.preflight(&cx).await), ["ok: rds rastup-prod", key, writes]);
+    let who = format!("ok: {} in account {}", double::USER, double::ACCOUNT);
+    assert_eq!(grades(&db.preflight(&cx).await), [&who, "ok: rds rastup-prod", key, writes]);
     double.state().rds.instances.get_mut("rastup-prod").unwrap().multi_az = false;
     let found = db.preflight(&cx).await;
     assert!(

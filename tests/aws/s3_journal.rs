@@ -199,6 +199,25 @@ async fn lists_that_come_in_small_pieces_are_put_together() {
     assert!(fault.to_string().contains("record 30 is missing"), "{fault}");
 }
 
+#[tokio::test]
+async fn what_is_no_record_hides_none() {
+    let double = Double::start();
+    let bucket = Bucket::make(&double.url, "tidegate").await;
+    extend(&double, &bucket, 0, 20);
+    for note in 0..30 {
+        double.state().s3.put(BUCKET, &bucket.key(&format!("000001-note-{note:03}.txt")), "not ours");
+    }
+    double.state().s3.page = Some(7);
+    let journal = bucket.open("production");
+    assert_eq!(journal.load(&double::within(60), 1).await.unwrap().len(), 20);
+    assert_eq!(bucket.open("production").head(&double::within(60)).await.unwrap().unwrap().seq, 20);
+    for note in 30..200 {
+        double.state().s3.put(BUCKET, &bucket.key(&format!("000001-note-{note:03}.txt")), "not ours");
+    }
+    let fault = journal.load(&double::within(60), 1).await.unwrap_err();
+    assert!(fault.to_string().contains("20 pages in it hold no record"), "{fault}");
+}
+
 /// Records after `from` up to `to`, as if they had been appended.
 fn extend(double: &Double, bucket: &Bucket, from: u64, to: u64) {
     let text = serde_json::to_string(&record(0, "n")).unwrap();

@@ -28,33 +28,13 @@ checks:
 finish: {keep_old: 0s}
 ";
 
-/// Arguments and the subcommand they are of; what every one of them asks of AWS, a rollout asks.
-pub const WHOLE_RELEASE: [(&str, &str); 21] = [
-    ("preflight", "preflight --release v2"),
-    ("snapshot-db", "snapshot-db --release v2"),
-    ("deploy", "deploy --release v2"),
-    ("shift-traffic", "shift-traffic --to 10 --release v2"),
-    ("verify-metrics", "verify-metrics --release v2"),
-    ("shift-traffic", "shift-traffic --to 50 --release v2"),
-    ("verify-metrics", "verify-metrics --release v2"),
-    ("shift-traffic", "shift-traffic --to 100 --release v2"),
-    ("rollback", "rollback --release v2"),
-    ("snapshot-db", "snapshot-db --release v3"),
-    ("deploy", "deploy --release v3"),
-    ("shift-traffic", "shift-traffic --to 10 --release v3"),
-    ("verify-metrics", "verify-metrics --release v3"),
-    ("shift-traffic", "shift-traffic --to 50 --release v3"),
-    ("verify-metrics", "verify-metrics --release v3"),
-    ("shift-traffic", "shift-traffic --to 100 --release v3"),
-    ("verify-metrics", "verify-metrics --release v3"),
-    ("status", "status"),
-    ("restore-db", "restore-db --database main --into shop-restored"),
-    ("finish", "finish --release v3"),
-    ("status", "status"),
-];
-
 pub fn everything() -> Production {
-    filled(Production::new(CONFIG))
+    everything_and("")
+}
+
+/// The same with more sections in its file.
+pub fn everything_and(sections: &str) -> Production {
+    filled(Production::new(&format!("{CONFIG}{sections}")))
 }
 
 /// The same with short deadlines, for runs that have to wait out the lease of one that was killed.

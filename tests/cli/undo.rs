@@ -194,3 +194,68 @@ async fn a_contracting_migration_that_failed_freezes_the_way_back_too() {
     let forced = stage.run("rollback --force").await.ends(0);
     assert!(forced.out.contains("whether it ended is not known"), "{}", forced.out);
 }
+
+const VARIABLES: &str = "    image: '{{env.REGISTRY}}/web:{{release}}'
+databases: {main: {postgres: {url: {env: DATABASE_URL}}}}
+migrations: {schema: {sql: up.sql, database: main}}
+hooks: {after_rollback: {tell: {sql: 'insert into notes values (1)', database: main}}}
+smoke: {front: {http: GET /health, headers: {authorization: {env: SMOKE_TOKEN}}, expect: {/status: ok}}}
+checks:
+  healthy: {target: instances, fail: below 50%}
+  slow: {scrape: {url: 'http://{{env.METRICS}}/?side={{side}}', value: up}, warn: above 5}
+";
+
+fn set(names: &[&str]) -> Vec<(String, String)> {
+    names.iter().map(|name| (name.to_string(), "127.0.0.1:1".to_string())).collect()
+}
+
+#[tokio::test]
+async fn a_variable_of_another_part_stops_what_goes_forward_and_neither_a_rollback_nor_a_status() {
+    let stage = Stage::set(VARIABLES).await;
+    let all = set(&["REGISTRY", "DATABASE_URL", "SMOKE_TOKEN", "METRICS"]);
+    stage.run_with("run-1", "deploy --release v2", &all).await.ends(0);
+    stage.run_with("run-1", "smoke-test", &all).await.ends(0);
+    stage.run_with("run-1", "shift-traffic --to 10", &all).await.ends(0);
+    let refused = stage.run("shift-traffic --to 50").await.ends(2).err;
+    for place in [
+        "tidegate.yml:4:14: `services.web.image`: {{env.REGISTRY}}",
+        "tidegate.yml:8:36: `databases.main.postgres.url`: environment variable DATABASE_URL",
+        "SMOKE_TOKEN",
+        "{{env.METRICS}}",
+    ] {
+        assert!(refused.contains(place), "{place}: {refused}");
+    }
+    let status = stage.run("status").await.ends(0).text();
+    assert!(status.contains("10 %") && !status.contains("DATABASE_URL"), "{status}");
+    let ran = stage.run("rollback").await.ends(0).text();
+    assert_eq!(stage.green().await, 0.0);
+    for name in ["REGISTRY", "DATABASE_URL", "SMOKE_TOKEN", "METRICS"] {
+        let told =
+            ran.lines().any(|line| line.contains("going on without: tidegate.yml:") && line.contains(name));
+        assert!(told, "{name}: {ran}");
+    }
+    assert!(ran.contains("going on all the same: "), "the hook says why it did not run: {ran}");
+    let smoke = ran.split("but 1 of 1 smoke tests failed").nth(1).unwrap_or_else(|| panic!("{ran}"));
+    assert!(smoke.contains("SMOKE_TOKEN"), "{ran}");
+}
+
+#[tokio::test]
+async fn a_rollback_to_a_version_deploys_and_needs_all_of_it() {
+    let stage = Stage::set("    image: '{{env.REGISTRY}}/web:{{release}}'\n").await;
+    let refused = stage.run("rollback --to v1").await.ends(2);
+    assert!(refused.err.contains("{{env.REGISTRY}}"), "{}", refused.err);
+}
+
+#[tokio::test]
+async fn a_journal_that_lacks_its_variable_is_missed_only_where_nobody_says_where_to_go_back_to() {
+    let extra = format!("journal: {{file: {{path: '{{{{env.JOURNAL}}}}'}}}}\n{HALF_WAY}");
+    let stage = Stage::set(&extra).await;
+    let journal = [("JOURNAL".to_string(), "kept".to_string())];
+    stage.run_with("run-1", "deploy --release v2", &journal).await.ends(0);
+    stage.run_with("run-1", "shift-traffic --to 10", &journal).await.ends(0);
+    let refused = stage.run("rollback").await.ends(2);
+    assert!(refused.err.contains("{{env.JOURNAL}}"), "{}", refused.err);
+    let ran = stage.run("rollback --to-baseline blue").await.ends(0);
+    assert!(ran.text().contains("without a journal"), "{}", ran.text());
+    assert_eq!(stage.green().await, 0.0);
+}

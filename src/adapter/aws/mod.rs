@@ -13,6 +13,7 @@ pub use access::{Access, RoleArn};
 pub use call::{Intent, call};
 
 use aws_config::SdkConfig;
+use futures_util::future::join;
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicBool, AtomicU64, Ordering},
@@ -34,7 +35,7 @@ pub struct Aws {
     config: Mutex<Arc<OnceCell<Result<SdkConfig, String>>>>,
     generation: AtomicU64,
     pacer: Pacer,
-    introduced: AtomicBool,
+    caller_told: AtomicBool,
 }
 
 impl Aws {
@@ -47,7 +48,7 @@ impl Aws {
             config: Mutex::default(),
             generation: AtomicU64::new(0),
             pacer: Pacer::default(),
-            introduced: AtomicBool::new(false),
+            caller_told: AtomicBool::new(false),
         })
     }
 
@@ -74,12 +75,26 @@ impl Aws {
         }
     }
 
-    /// Who calls, told once for all adapters that share this way in.
-    pub async fn introduce(self: &Arc<Self>, cx: &Context) -> Option<Finding> {
-        if self.introduced.swap(true, Ordering::AcqRel) {
+    /// These findings, and before them who calls: once for all adapters that share this way in.
+    pub async fn introduced(
+        self: &Arc<Self>,
+        cx: &Context,
+        findings: impl Future<Output = Vec<Finding>>,
+    ) -> Vec<Finding> {
+        let (caller, found) = join(self.caller(cx), findings).await;
+        caller.into_iter().chain(found).collect()
+    }
+
+    async fn caller(self: &Arc<Self>, cx: &Context) -> Option<Finding> {
+        if self.caller_told.swap(true, Ordering::AcqRel) {
             return None;
         }
-        Some(match self.identity(cx).await {
+        // A network without a way to STS holds nothing else up.
+        let cx = &cx.within(cx.left() / 2);
+        let asked = cx.bounded(self.identity(cx)).await;
+        let late =
+            || Fault::temporary(PROVIDER, "sts:GetCallerIdentity", "the identity", "no answer in time");
+        Some(match asked.unwrap_or_else(|_| Err(late())) {
             Ok((account, arn)) => Finding::new(Grade::Ok, "aws", format!("{arn} in account {account}")),
             Err(fault) if fault.treat == Treat::Permanent => {
                 Finding::new(Grade::Refuse, "aws", fault.to_string())

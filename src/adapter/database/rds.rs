@@ -191,7 +191,7 @@ impl Database for Snapshots {
     }
 
     async fn preflight(&self, cx: &Context) -> Vec<Finding> {
-        self.findings(cx).await
+        self.api.aws.introduced(cx, self.findings(cx)).await
     }
 }
 

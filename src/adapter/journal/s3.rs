@@ -20,7 +20,7 @@ use crate::{
     adapter::aws::{self, Access, Aws, Intent, call},
     domain::{duration::Span, record::Record},
     port::{
-        Appended, Context, Fault, Journal,
+        Appended, Context, Fault, Finding, Grade, Journal,
         adapter::{Adapter, JournalAdapter, Setting},
     },
 };
@@ -75,6 +75,8 @@ const PROVIDER: &str = "s3";
 const SEQ_MAX: u64 = 999_999;
 /// S3 lists so many names at once.
 const PAGE: u64 = 1000;
+/// Pages of objects that are no records, which S3 may put before those that are.
+const STRANGERS_PAGES_MAX: usize = 20;
 /// Searching for the head doubles its stride and halves it again: this is plenty for all numbers there are.
 const PROBES_MAX: u32 = 64;
 /// Records are read so many at a time.
@@ -157,20 +159,31 @@ impl S3Journal {
         Fault::permanent(PROVIDER, operation, self.place(), detail)
     }
 
-    /// The numbers after `after`; at most a page of them. Other things in the folder are passed over.
+    /// The numbers after `after`; at most a page of them, and none only where there are none. Other things in
+    /// the folder are passed over.
     async fn list(&self, cx: &Context, after: u64) -> Result<Page, Fault> {
         let intent = Intent::read("s3", "ListObjectsV2", self.place());
-        let answer = call(&self.aws, cx, &intent, |config| {
-            let request = aws::s3(&config).list_objects_v2().bucket(&self.bucket).prefix(&self.folder);
-            request.start_after(self.key(after)).send()
-        })
-        .await
-        .map_err(hinted)?;
-        let found = answer.contents().iter().filter_map(|object| {
-            let seq = self.number(object.key()?)?;
-            Some((seq, unquoted(object.e_tag()?)))
-        });
-        Ok(Page { found: found.collect(), more: answer.is_truncated() == Some(true) })
+        let mut token: Option<String> = None;
+        for _ in 0..STRANGERS_PAGES_MAX {
+            let answer = call(&self.aws, cx, &intent, |config| {
+                let request = aws::s3(&config).list_objects_v2().bucket(&self.bucket).prefix(&self.folder);
+                let request = request.start_after(self.key(after));
+                request.set_continuation_token(token.clone()).send()
+            })
+            .await
+            .map_err(hinted)?;
+            let found = answer.contents().iter().filter_map(|object| {
+                let seq = self.number(object.key()?)?;
+                Some((seq, unquoted(object.e_tag()?)))
+            });
+            let page = Page { found: found.collect(), more: answer.is_truncated() == Some(true) };
+            if !page.found.is_empty() || !page.more {
+                return Ok(page);
+            }
+            token = answer.next_continuation_token;
+        }
+        let detail = format!("{STRANGERS_PAGES_MAX} pages in it hold no record");
+        Err(self.fault("list the records", detail).hint("move what is not tidegate's out of the folder"))
     }
 
     /// The highest number. One list where there are fewer records after `known` than fit a page; beyond
@@ -366,6 +379,13 @@ impl Journal for S3Journal {
                 Err(Fault::temporary(PROVIDER, "append a record", self.place(), detail))
             }
         }
+    }
+
+    async fn preflight(&self, cx: &Context) -> Vec<Finding> {
+        let object = format!("s3://{}/{}*", self.bucket, self.folder);
+        let unknown = format!("whether the identity has s3:PutObject on {object}: only a write can tell");
+        let found = vec![Finding::new(Grade::Unknown, "journal", unknown)];
+        self.aws.introduced(cx, async { found }).await
     }
 
     fn place(&self) -> String {

@@ -77,7 +77,9 @@ impl MetricAdapter for CloudWatch {
         let shape = |measure, unit| Ok(Shape { measure, unit });
         match config.question()? {
             Question::Preset(preset) => Ok(preset.shape()),
-            Question::Series(Wanted::Ratio { .. }) => shape(Measure::Ratio, Unit::RATIO),
+            Question::Series(Wanted::Ratio { .. } | Wanted::Requests(_)) => {
+                shape(Measure::Ratio, Unit::RATIO)
+            }
             Question::Series(Wanted::Events { .. }) => shape(Measure::Events, Unit::COUNT),
             Question::Series(Wanted::Value(terms)) => {
                 shape(Measure::Gauge, terms.first().map_or(Unit::COUNT, |term| term.series.unit()))

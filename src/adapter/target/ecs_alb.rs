@@ -88,6 +88,7 @@ impl TargetAdapter for EcsAlb {
         ("healthy", "{target: instances, fail: below 50%}"),
         ("errors", "{cloudwatch: alb_errors, fail: above 5%}"),
     ];
+    const DEPLOY_OPTIONS: &'static [&'static str] = &["task_definition", "container"];
 
     fn connect(config: Config, setting: &Setting) -> Result<Box<dyn Target>, String> {
         Ok(Box::new(EcsAlb {
@@ -175,7 +176,7 @@ impl Target for EcsAlb {
     }
 
     async fn preflight(&self, cx: &Context) -> Vec<Finding> {
-        preflight::preflight(self, cx).await
+        self.cluster.aws.introduced(cx, preflight::preflight(self, cx)).await
     }
 }
 

@@ -103,6 +103,7 @@ impl Adapter for EcsRolling {
 impl TargetAdapter for EcsRolling {
     const DEFAULT_CHECKS: &'static [(&'static str, &'static str)] =
         &[("healthy", "{target: instances, fail: below 50%}")];
+    const DEPLOY_OPTIONS: &'static [&'static str] = &["task_definition", "container"];
 
     fn connect(config: Config, setting: &Setting) -> Result<Box<dyn Target>, String> {
         let [blue, green] = SIDES.map(|name| SideName::new(name).map_err(|bad| bad.to_string()));
@@ -184,6 +185,16 @@ impl Target for EcsRolling {
     }
 
     async fn preflight(&self, cx: &Context) -> Vec<Finding> {
+        self.cluster.aws.introduced(cx, self.findings(cx)).await
+    }
+}
+
+fn both() -> Option<Share> {
+    Share::from_basis_points(BOTH).ok()
+}
+
+impl EcsRolling {
+    async fn findings(&self, cx: &Context) -> Vec<Finding> {
         let mut findings = Findings { about: format!("ecs_rolling {}", self.object()), list: Vec::new() };
         match self.look(cx).await {
             Err(fault) => findings.fault(&fault),
@@ -196,13 +207,7 @@ impl Target for EcsRolling {
         );
         findings.list
     }
-}
 
-fn both() -> Option<Share> {
-    Share::from_basis_points(BOTH).ok()
-}
-
-impl EcsRolling {
     fn object(&self) -> String {
         self.cluster.object(&self.service)
     }

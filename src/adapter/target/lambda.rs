@@ -75,6 +75,7 @@ impl Adapter for Lambda {
 impl TargetAdapter for Lambda {
     const DEFAULT_CHECKS: &'static [(&'static str, &'static str)] =
         &[("errors", "{cloudwatch: lambda_errors, fail: above 1%}")];
+    const DEPLOY_OPTIONS: &'static [&'static str] = &["zip", "s3"];
 
     fn connect(config: Config, setting: &Setting) -> Result<Box<dyn Target>, String> {
         let [blue, green] = SIDES.map(SideName::new);
@@ -145,7 +146,7 @@ impl Target for Lambda {
     }
 
     async fn preflight(&self, cx: &Context) -> Vec<Finding> {
-        preflight::preflight(self, cx).await
+        self.aws.introduced(cx, preflight::preflight(self, cx)).await
     }
 }
 

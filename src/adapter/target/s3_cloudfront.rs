@@ -73,13 +73,19 @@ impl Adapter for Site {
 impl TargetAdapter for Site {
     const DEFAULT_CHECKS: &'static [(&'static str, &'static str)] =
         &[("healthy", "{target: instances, fail: below 50%}")];
+    const DEPLOY_OPTIONS: &'static [&'static str] = &["upload"];
 
     fn connect(config: Config, setting: &Setting) -> Result<Box<dyn Target>, String> {
         let aws = Aws::shared(&config.aws, setting);
         let [blue, green] = SIDES.map(SideName::new);
         Ok(Box::new(Site {
             cdn: config.distribution.map(|id| Cdn::new(aws.clone(), id.to_string())),
-            store: Store { aws, bucket: config.bucket.to_string() },
+            store: Store {
+                aws,
+                bucket: config.bucket.to_string(),
+                own: format!("{}{OWN}", config.prefix.as_str()),
+                acl: config.acl,
+            },
             sides: [blue.map_err(|why| why.to_string())?, green.map_err(|why| why.to_string())?],
             prefix: config.prefix,
             entry: config.entry,
@@ -152,7 +158,7 @@ impl Target for Site {
     }
 
     async fn preflight(&self, cx: &Context) -> Vec<Finding> {
-        preflight::preflight(self, cx).await
+        self.store.aws.introduced(cx, preflight::preflight(self, cx)).await
     }
 }
 

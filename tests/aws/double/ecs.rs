@@ -85,7 +85,7 @@ pub struct Task {
     ip: String,
 }
 
-fn arn(resource: &str) -> String {
+pub fn arn(resource: &str) -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:{resource}")
 }
 

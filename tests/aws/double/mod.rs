@@ -10,6 +10,7 @@ mod cloudfront;
 pub mod cloudwatch;
 pub mod ecs;
 pub mod elb;
+pub mod iam;
 pub mod lambda;
 pub mod rds;
 pub mod s3;
@@ -69,6 +70,8 @@ pub struct State {
     pub sts: Sts,
     /// Operations that the caller lacks the permission for: `ecs:UpdateService`.
     pub denied: BTreeSet<String>,
+    /// All that the caller has permissions for; everything by default.
+    pub allowed: Option<iam::Policy>,
 }
 
 /// A request that was answered.
@@ -79,6 +82,8 @@ pub struct Call {
     pub operation: String,
     pub object: String,
     pub status: u16,
+    /// What IAM was asked.
+    pub asks: Vec<iam::Ask>,
 }
 
 #[derive(Default)]
@@ -138,6 +143,7 @@ impl Shared {
             operation: answer.operation,
             object: answer.object,
             status: answer.response.status,
+            asks: iam::asks(request),
         });
         answer.response
     }
@@ -154,12 +160,21 @@ macro_rules! answered {
 }
 
 impl State {
+    /// Whether the caller has the permission.
+    fn may(&self, ask: &iam::Ask) -> bool {
+        self.allowed.as_ref().is_none_or(|policy| policy.allows(ask))
+    }
+
     fn answer(&mut self, request: &Request) -> Answer {
         if let Err(refused) = self.sts.admit(request) {
             return Answer::new(request, "", refused);
         }
         if self.denied.contains(&format!("{}:{}", request.service, request.operation)) {
-            return Answer::new(request, "", server::denied(request));
+            let asked = format!("{}:{}", request.service, request.operation);
+            return Answer::new(request, "", server::denied(request, &asked));
+        }
+        if let Some(ask) = iam::asks(request).iter().find(|ask| !self.may(ask)) {
+            return Answer::new(request, "", server::denied(request, &ask.action));
         }
         match request.service.as_str() {
             "ecs" => answered!(self.ecs, request),

@@ -41,6 +41,7 @@ fn s3(request: &Request) -> &'static str {
         ("POST", _, true) if asks("delete") => "DeleteObjects",
         ("GET", _, _) if asks("uploadId") => "ListParts",
         ("GET", _, _) if asks("tagging") => "GetObjectTagging",
+        ("GET", _, _) if asks("acl") => "GetObjectAcl",
         ("GET", _, _) => "GetObject",
         ("HEAD", _, _) => "HeadObject",
         ("PUT", _, _) if asks("uploadId") => "UploadPart",

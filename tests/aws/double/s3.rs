@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Answer, REGION, Request, Response, State,
+    iam::Ask,
     server::{self, escaped},
 };
 
@@ -33,6 +34,8 @@ pub struct S3 {
 struct Bucket {
     objects: BTreeMap<String, Object>,
     versioned: bool,
+    /// It has no ACLs: the default of new buckets, and not of this double's.
+    enforced: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub struct Object {
     pub headers: BTreeMap<String, String>,
     /// Seconds since 1970.
     pub modified: i64,
+    /// The canned ACL it was given; empty for none.
+    pub acl: String,
 }
 
 /// What stays with an object.
@@ -71,6 +76,16 @@ impl S3 {
         self.buckets.get_mut(bucket).unwrap().versioned = true;
     }
 
+    /// Its owner enforces ownership: whatever gives an ACL is refused.
+    pub fn set_enforced(&mut self, bucket: &str) {
+        self.buckets.get_mut(bucket).unwrap().enforced = true;
+    }
+
+    /// Gives every object this ACL, as if somebody else had.
+    pub fn set_acl(&mut self, bucket: &str, acl: &str) {
+        self.buckets.get_mut(bucket).unwrap().objects.values_mut().for_each(|object| object.acl = acl.into());
+    }
+
     /// Puts an object as if somebody else had.
     pub fn put(&mut self, bucket: &str, key: &str, body: impl Into<Vec<u8>>) {
         self.store(bucket, key, body.into(), BTreeMap::new());
@@ -91,7 +106,9 @@ impl S3 {
 
     pub fn answer(&mut self, request: &Request, others: &mut State) -> Answer {
         let object = request.path.trim_start_matches('/').to_string();
-        let lists = !others.denied.contains("s3:ListObjectsV2");
+        let bucket = object.split('/').next().unwrap_or_default();
+        let list = Ask { action: "s3:ListBucket".into(), resource: format!("arn:aws:s3:::{bucket}") };
+        let lists = !others.denied.contains("s3:ListObjectsV2") && others.may(&list);
         let response = self.decide(request, lists).unwrap_or_else(|refused| refused);
         Answer::new(request, object, response)
     }
@@ -121,8 +138,22 @@ impl S3 {
             "GetBucketVersioning" => self.versioning(request, bucket),
             "ListObjectsV2" => self.list(request, bucket),
             "GetObject" | "HeadObject" => self.get(request, bucket, key, lists),
-            "PutObject" => self.put_object(request, bucket, key),
-            "CopyObject" => self.copy(request, bucket, key),
+            "GetObjectAcl" => self.object_acl(bucket, key),
+            "PutObject" | "CopyObject" => {
+                let acl = request.header("x-amz-acl");
+                if self.buckets[bucket].enforced && !acl.is_empty() {
+                    let message = "The bucket does not allow ACLs";
+                    return Err(refused(400, "AccessControlListNotSupported", message));
+                }
+                let done = match request.operation.as_str() {
+                    "PutObject" => self.put_object(request, bucket, key),
+                    _ => self.copy(request, bucket, key),
+                }?;
+                if let Some(object) = self.buckets.get_mut(bucket).and_then(|b| b.objects.get_mut(key)) {
+                    object.acl = acl.into();
+                }
+                Ok(done)
+            }
             "DeleteObject" => self.delete(request, bucket, key),
             _ => Err(Answer::unknown(request).response),
         }
@@ -138,7 +169,13 @@ impl S3 {
         self.writes += 1;
         let digest = Sha256::digest(&body);
         let etag: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let object = Object { body, etag: format!("\"{etag}\""), headers, modified: EPOCH + self.writes };
+        let object = Object {
+            body,
+            etag: format!("\"{etag}\""),
+            headers,
+            modified: EPOCH + self.writes,
+            acl: String::new(),
+        };
         let objects = &mut self.buckets.entry(bucket.into()).or_default().objects;
         objects.insert(key.into(), object);
         &objects[key]
@@ -254,6 +291,24 @@ impl S3 {
             "<CopyObjectResult xmlns=\"{NAMESPACE}\"><ETag>{}</ETag><LastModified>{}</LastModified></CopyObjectResult>",
             escaped(&stored.etag),
             iso(stored.modified)
+        );
+        Ok(server::xml(200, text))
+    }
+
+    fn object_acl(&self, bucket: &str, key: &str) -> Done {
+        let missing = || refused(404, "NoSuchKey", "The specified key does not exist.");
+        let object = self.object(bucket, key).ok_or_else(missing)?;
+        let everybody = match object.acl.as_str() {
+            "public-read" => {
+                "<Grant><Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"Group\">\
+                 <URI>http://acs.amazonaws.com/groups/global/AllUsers</URI></Grantee>\
+                 <Permission>READ</Permission></Grant>"
+            }
+            _ => "",
+        };
+        let text = format!(
+            "<AccessControlPolicy xmlns=\"{NAMESPACE}\"><Owner><ID>0</ID></Owner>\
+             <AccessControlList>{everybody}</AccessControlList></AccessControlPolicy>"
         );
         Ok(server::xml(200, text))
     }
@@ -427,7 +482,8 @@ fn only(request: &Request, known: &[&str]) -> Result<(), Response> {
 
 /// Refuses headers of S3 that mean something the double does not do.
 fn known_headers(request: &Request) -> Result<(), Response> {
-    const KNOWN: [&str; 10] = [
+    const KNOWN: [&str; 11] = [
+        "x-amz-acl",
         "x-amz-content-sha256",
         "x-amz-date",
         "x-amz-security-token",

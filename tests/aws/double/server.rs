@@ -222,14 +222,13 @@ pub fn expired(request: &Request) -> Response {
 }
 
 /// The refusal of a caller who lacks the permission.
-pub fn denied(request: &Request) -> Response {
+pub fn denied(request: &Request, action: &str) -> Response {
     let code = match request.service.as_str() {
         "ecs" | "lambda" => "AccessDeniedException",
         _ => "AccessDenied",
     };
     let status = if request.service == "ecs" { 400 } else { 403 };
-    let asked = format!("{}:{}", request.service, request.operation);
-    let message = format!("User: {} is not authorized to perform: {asked}", super::sts::USER);
+    let message = format!("User: {} is not authorized to perform: {action}", super::sts::USER);
     error(request, status, code, &message)
 }
 

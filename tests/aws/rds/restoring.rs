@@ -101,6 +101,35 @@ async fn storage_is_asked_for_only_where_rds_lets_it_be() {
     }
 }
 
+/// A Multi-AZ cluster, whose instances RDS makes itself.
+#[tokio::test]
+async fn a_multi_az_cluster_is_asked_for_iops_only_where_its_storage_takes_them() {
+    for (kind, iops, wanted) in [
+        ("io1", 3000, Some("3000")),
+        ("io1", 0, None),
+        ("gp3", 3000, None),
+        ("gp3", 12_000, Some("12000")),
+        ("aurora", 0, None),
+    ] {
+        let double = double();
+        let of = Of::Aurora;
+        let id = of.option().1.split_once(": ").unwrap().1.to_string();
+        {
+            let mut state = double.state();
+            let cluster = state.rds.clusters.get_mut(&id).unwrap();
+            (cluster.storage_type, cluster.iops) = (kind.into(), iops);
+            cluster.class = Some("db.m6gd.large".into());
+        }
+        let (db, cx) = (connect(of, &double.url), hours());
+        let artifact = db.snapshot(&cx, KEY, &Silent).await.unwrap();
+        db.restore(&cx, &artifact, "back", &Silent).await.unwrap();
+        let state = double.state();
+        let asked = &state.rds.asked["back"];
+        let got = ["Iops", "DBClusterInstanceClass"].map(|name| asked.get(name).map(String::as_str));
+        assert_eq!(got, [wanted, Some("db.m6gd.large")], "{kind} {iops}");
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_restored_over_what_exists() {
     for of in Of::ALL {

@@ -93,3 +93,18 @@ async fn what_tidegate_wrote_and_cannot_read_is_refused_with_the_way_out() {
     let found = findings(&world).await;
     assert!(has(&found, Grade::Refuse, "written by a newer tidegate"), "{found:?}");
 }
+
+#[tokio::test]
+async fn a_page_that_is_public_by_its_acl_is_told_of() {
+    let mut world = World::double().await;
+    world.build(&FIRST);
+    assert!(!findings(&world).await.iter().any(|f| f.message.contains("public by its ACL")));
+    world.as_double().state().s3.set_acl(BUCKET, "public-read");
+    assert!(has(&findings(&world).await, Grade::Warn, "public by its ACL"));
+    world.options.as_object_mut().unwrap().remove("distribution");
+    assert!(has(&findings(&world).await, Grade::Refuse, "public by its ACL"), "there may be no other way in");
+    world.options["acl"] = json!("public-read");
+    let found = findings(&world).await;
+    assert!(!found.iter().any(|f| f.message.contains("public by its ACL")), "{found:?}");
+    assert!(has(&found, Grade::Unknown, "s3:PutObjectAcl"), "{found:?}");
+}

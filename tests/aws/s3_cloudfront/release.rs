@@ -282,3 +282,54 @@ async fn of_two_runs_that_deploy_at_once_the_later_one_is_refused() {
     world.deploy("green", "v1").await.unwrap();
     world.switch("green").await;
 }
+
+#[tokio::test]
+async fn a_site_that_is_listed_in_many_pages_is_whole() {
+    let world = World::double().await;
+    world.as_double().state().s3.page = Some(1);
+    world.build(&FIRST);
+    world.deploy("green", "v1").await.unwrap();
+    let kept = world.as_double().state().s3.keys(BUCKET).iter().filter(|k| k.contains(".tidegate/")).count();
+    assert!(kept > 4, "{kept}");
+    assert_eq!(world.observe().await.sides[1].ready(), Ok(()));
+}
+
+#[tokio::test]
+async fn more_pages_than_are_read_are_a_fault_and_not_a_part() {
+    let world = World::double().await;
+    world.as_double().state().s3.page = Some(1);
+    for stray in 0..=100 {
+        world.as_double().state().s3.put(BUCKET, &format!(".tidegate/stray-{stray}"), "nobody's");
+    }
+    let fault = world.target().observe(&double::within(60)).await.unwrap_err();
+    assert!(fault.to_string().contains("more than 100 pages"), "{fault}");
+}
+
+#[tokio::test]
+async fn what_is_served_has_its_acl_after_every_switch() {
+    let mut world = World::double().await;
+    world.options["acl"] = json!("public-read");
+    world.as_double().state().s3.set_acl(BUCKET, "public-read");
+    let served = |world: &World, at: &str| {
+        let state = world.as_double().state();
+        for key in state.s3.keys(BUCKET) {
+            let own = if key.contains(".tidegate/") { "" } else { "public-read" };
+            assert_eq!(state.s3.object(BUCKET, &key).unwrap().acl, own, "{at}: {key}");
+        }
+    };
+    let world = world.with_first().await;
+    served(&world, "forward");
+    world.switch("blue").await;
+    served(&world, "back");
+}
+
+#[tokio::test]
+async fn a_bucket_without_acls_says_what_to_do() {
+    let mut world = World::double().await;
+    world.options["acl"] = json!("public-read");
+    world.as_double().state().s3.set_enforced(BUCKET);
+    world.build(&FIRST);
+    let fault = world.deploy("green", "v1").await.unwrap_err();
+    assert!(fault.hint.unwrap_or_default().contains("leave `acl` away"), "{}", fault.detail);
+    assert_eq!(bodies(&world.live().await), BEFORE.into_iter().collect());
+}

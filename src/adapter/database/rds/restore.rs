@@ -294,13 +294,17 @@ fn port(instance: &DbInstance) -> Option<i32> {
 
 /// IOPS and throughput, where RDS lets them be asked for.
 fn storage(instance: &DbInstance) -> (Option<i32>, Option<i32>) {
-    match instance.storage_type.as_deref() {
-        Some("io1" | "io2") => (instance.iops, None),
-        Some("gp3") => {
-            let iops = instance.iops.filter(|&iops| iops > GP3_IOPS);
-            (iops, iops.and(instance.storage_throughput))
-        }
-        _ => (None, None),
+    let iops = iops(instance.storage_type.as_deref(), instance.iops);
+    let throughput = instance.storage_throughput.filter(|_| instance.storage_type.as_deref() == Some("gp3"));
+    (iops, iops.and(throughput))
+}
+
+/// IOPS of a kind of storage that takes a number, where it is not the one that it has by itself.
+pub(super) fn iops(kind: Option<&str>, iops: Option<i32>) -> Option<i32> {
+    match kind {
+        Some("io1" | "io2") => iops.filter(|&iops| iops > 0),
+        Some("gp3") => iops.filter(|&iops| iops > GP3_IOPS),
+        _ => None,
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     Snapshots,
     api::{Refused, answered},
     name::identifier,
-    restore::{OPERATION, WRITE_LIMIT, own_group, parameter_group, restored_tags, security_groups},
+    restore::{OPERATION, WRITE_LIMIT, iops, own_group, parameter_group, restored_tags, security_groups},
     told::{Snapshot, tag_list, tags_of},
     wait::Pauses,
 };
@@ -142,7 +142,7 @@ impl Snapshots {
                 if is_multi_az(old) {
                     request = request
                         .set_db_cluster_instance_class(old.db_cluster_instance_class.clone())
-                        .set_iops(old.iops)
+                        .set_iops(iops(old.storage_type.as_deref(), old.iops))
                         .set_publicly_accessible(old.publicly_accessible);
                 }
             }

@@ -14,7 +14,7 @@ use std::{
 
 use super::data::SERVICE;
 use crate::{
-    adapter::aws::{Aws, Intent, call},
+    adapter::aws::{Aws, Intent, PROVIDER, call},
     domain::sample::Sample,
     port::{Context, Fault},
 };
@@ -46,7 +46,13 @@ pub async fn read(aws: &Arc<Aws>, cx: &Context, names: &BTreeSet<String>) -> Ala
         };
         let intent = Intent::read(SERVICE, OPERATION, object);
         let mut token: Option<String> = None;
-        for _ in 0..PAGES_MAX {
+        let mut pages = 0;
+        loop {
+            pages += 1;
+            if pages > PAGES_MAX {
+                let why = format!("more than {PAGES_MAX} pages for {} names", names.len());
+                return Err(Fault::permanent(PROVIDER, "cloudwatch:DescribeAlarms", &intent.object, why));
+            }
             let (names, token_now) = (names.to_vec(), token.clone());
             let page = call(aws, cx, &intent, move |config: SdkConfig| {
                 let request = Client::new(&config)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{
     query::{Metric, Series, Stat},
-    wanted::{Term, Wanted},
+    wanted::{Requests, Term, Wanted},
 };
 use crate::{
     adapter::aws::resource_of,
@@ -21,7 +21,7 @@ const ECS: &str = "AWS/ECS";
 
 /// A question that CloudWatch answers for every service of a kind:
 ///
-/// - `alb_errors`: the part of a side's requests that failed: answered with a 5xx by the service, or not connected to it.
+/// - `alb_errors`: the part of a side's requests that failed: answered with a 5xx by the service, not connected to it, or without an answer from it where the load balancer made up a 502 or 504.
 /// - `alb_5xx`: answers of a side with a 5xx, counted; not those that the load balancer made up for it.
 /// - `alb_requests`: requests given to a side.
 /// - `alb_p95`, or any other percentile: a side's time to answer.
@@ -146,11 +146,20 @@ impl Preset {
         let failed = || series("HTTPCode_Target_5XX_Count", "Sum");
         let requests = || vec![series("RequestCount", "Sum")];
         Ok(match &self.of {
-            // a request whose target could not be reached is answered by the load balancer, and counted nowhere else
-            Of::Errors => Wanted::Ratio {
-                bad: vec![failed(), series("TargetConnectionErrorCount", "Sum")],
-                total: requests(),
-            },
+            Of::Errors => Wanted::Requests(Requests {
+                given: requests(),
+                well: ["2XX", "3XX", "4XX"]
+                    .map(|code| series(&format!("HTTPCode_Target_{code}_Count"), "Sum"))
+                    .into(),
+                failed: vec![failed()],
+                unreached: vec![series("TargetConnectionErrorCount", "Sum")],
+                made_up: ["502", "504"]
+                    .map(|code| {
+                        let name = format!("HTTPCode_ELB_{code}_Count");
+                        Term::of(metric(ALB, &name, "Sum", &dimensions[..1]))
+                    })
+                    .into(),
+            }),
             Of::FiveXx => Wanted::Events { bad: vec![failed()], total: requests() },
             Of::Unhealthy => Wanted::Value(vec![series("UnHealthyHostCount", "Maximum")]),
             Of::Time(stat) => Wanted::Value(vec![series("TargetResponseTime", stat)]),

@@ -17,6 +17,43 @@ pub enum Wanted<T> {
     Ratio { bad: Vec<T>, total: Vec<T> },
     /// Bad events. CloudWatch has no number where nothing was bad: `total` tells that from a source that is silent.
     Events { bad: Vec<T>, total: Vec<T> },
+    /// Failed requests of all that a load balancer gave to a side.
+    Requests(Requests<T>),
+}
+
+/// What a load balancer counts of one target group, and what it counts of itself.
+///
+/// It answers a 502 or 504 of its own for a target that hangs or breaks off. Those are counted of the whole load
+/// balancer, never of a group. Of the group they are requests without an answer, and so are WebSockets (101),
+/// clients that went away (460) and whatever began in one minute and ended in the next. So a request without an
+/// answer failed only where the load balancer made up an answer: the smaller of the two numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Requests<T> {
+    pub given: Vec<T>,
+    /// Answered by a target with a 2xx, 3xx or 4xx.
+    pub well: Vec<T>,
+    /// Answered by a target with a 5xx.
+    pub failed: Vec<T>,
+    /// Connections that a target refused; the load balancer answers for it.
+    pub unreached: Vec<T>,
+    /// 502 and 504 of the whole load balancer.
+    pub made_up: Vec<T>,
+}
+
+impl<T> Requests<T> {
+    fn all(&self) -> impl Iterator<Item = &T> {
+        [&self.given, &self.well, &self.failed, &self.unreached, &self.made_up].into_iter().flatten()
+    }
+}
+
+impl Requests<Term<&Points>> {
+    /// Failed ones of this period, at least 0.
+    fn bad(&self, period: i64) -> f64 {
+        let count = |terms: &[Term<&Points>]| sum(terms, period).unwrap_or_default().max(0.0);
+        let failed = count(&self.failed);
+        let unanswered = (count(&self.given) - count(&self.well) - failed).clamp(0.0, count(&self.made_up));
+        failed + unanswered.max(count(&self.unreached))
+    }
 }
 
 /// A series that is part of the answer.
@@ -45,6 +82,13 @@ impl<T> Wanted<T> {
             Wanted::Value(terms) => Wanted::Value(all(terms)?),
             Wanted::Ratio { bad, total } => Wanted::Ratio { bad: all(bad)?, total: all(total)? },
             Wanted::Events { bad, total } => Wanted::Events { bad: all(bad)?, total: all(total)? },
+            Wanted::Requests(of) => Wanted::Requests(Requests {
+                given: all(&of.given)?,
+                well: all(&of.well)?,
+                failed: all(&of.failed)?,
+                unreached: all(&of.unreached)?,
+                made_up: all(&of.made_up)?,
+            }),
         })
     }
 
@@ -52,6 +96,7 @@ impl<T> Wanted<T> {
         match self {
             Wanted::Value(terms) => terms.iter().collect(),
             Wanted::Ratio { bad, total } | Wanted::Events { bad, total } => bad.iter().chain(total).collect(),
+            Wanted::Requests(of) => of.all().collect(),
         }
     }
 }
@@ -66,10 +111,11 @@ impl Wanted<Term<&Points>> {
                 Wanted::Value(terms) => (largest(terms, period), None),
                 Wanted::Ratio { bad, total } => (sum(bad, period), sum(total, period)),
                 Wanted::Events { bad, total } => (sum(bad, period), sum(total, period)),
+                Wanted::Requests(of) => (Some(of.bad(period)), sum(&of.given, period)),
             };
             let there = match self {
                 // bad events whose total is not there yet would look like all of them
-                Wanted::Ratio { .. } => total.is_some(),
+                Wanted::Ratio { .. } | Wanted::Requests(_) => total.is_some(),
                 _ => bad.is_some() || total.is_some(),
             };
             if !there {
@@ -85,7 +131,9 @@ impl Wanted<Term<&Points>> {
         let sample = match self {
             _ if known == 0 => Sample::Empty,
             Wanted::Value(_) => Sample::Gauge(unit.normal(values / f64::from(known))),
-            Wanted::Ratio { .. } => Sample::Counts { bad: whole(bad_sum), total: whole(total_sum) },
+            Wanted::Ratio { .. } | Wanted::Requests(_) => {
+                Sample::Counts { bad: whole(bad_sum), total: whole(total_sum) }
+            }
             Wanted::Events { .. } => Sample::Events(whole(bad_sum)),
         };
         (sample, missing)
@@ -152,6 +200,31 @@ mod tests {
         let (bad, more, total) = (points(&[(0, 4.0)]), points(&[(0, 2.0)]), points(&[(0, 5.0)]));
         let wanted = Wanted::Ratio { bad: vec![of(&bad), of(&more)], total: vec![of(&total)] };
         assert_eq!(sample(&wanted, &[0]).0, Sample::Counts { bad: 6, total: 6 });
+    }
+
+    #[test]
+    fn a_request_without_an_answer_failed_where_the_load_balancer_answered_for_it() {
+        let bad = |[given, well, failed, unreached, made_up]: [f64; 5]| {
+            let all = [given, well, failed, unreached, made_up].map(|value| points(&[(0, value)]));
+            let [given, well, failed, unreached, made_up] = all.each_ref().map(|points| vec![of(points)]);
+            let wanted = Wanted::Requests(Requests { given, well, failed, unreached, made_up });
+            match sample(&wanted, &[0]).0 {
+                Sample::Counts { bad, total } => (bad, total),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(bad([100.0, 100.0, 0.0, 0.0, 0.0]), (0, 100));
+        assert_eq!(bad([100.0, 80.0, 15.0, 0.0, 5.0]), (20, 100), "five hung");
+        assert_eq!(bad([100.0, 80.0, 0.0, 0.0, 0.0]), (0, 100), "twenty WebSockets");
+        assert_eq!(bad([100.0, 80.0, 0.0, 0.0, 3.0]), (3, 100), "three hung among them");
+        assert_eq!(bad([100.0, 95.0, 0.0, 0.0, 70.0]), (5, 100), "the others are the other side's");
+        assert_eq!(bad([100.0, 110.0, 0.0, 0.0, 9.0]), (0, 100), "ten began in the minute before");
+        assert_eq!(
+            bad([100.0, 90.0, 0.0, 10.0, 10.0]),
+            (10, 100),
+            "refused connections are not counted twice"
+        );
+        assert_eq!(bad([0.0, 0.0, 0.0, 4.0, 4.0]), (4, 4), "a dead target");
     }
 
     #[test]

@@ -43,9 +43,23 @@ pub struct Config {
     #[serde(default, deserialize_with = "one_or_more")]
     #[schemars(schema_with = "one_or_more_schema")]
     pub invalidate: Vec<ViewerPath>,
+    /// The ACL that every file gets where it is served, at its upload and at every switch, as `aws s3 sync --acl`
+    /// gives it: `public-read`. Only for buckets with ACLs enabled. None by default: the bucket's policy or
+    /// CloudFront lets people in, and an ACL that somebody else gave a file is gone when a release replaces it.
+    pub acl: Option<Acl>,
     /// Who calls, and where to: region, profile, role, endpoint.
     #[serde(default)]
     pub aws: Access,
+}
+
+/// What S3 calls a canned ACL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Acl {
+    PublicRead,
+    AuthenticatedRead,
+    BucketOwnerRead,
+    BucketOwnerFullControl,
 }
 
 fn index() -> FileName {

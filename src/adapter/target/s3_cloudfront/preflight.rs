@@ -37,7 +37,12 @@ pub async fn preflight(site: &Site, cx: &Context) -> Vec<Finding> {
         Err(fault) => Err(fault),
     };
     match looked {
-        Ok(look) => bucket(site, &look, &mut findings),
+        Ok(look) => {
+            bucket(site, &look, &mut findings);
+            if look.head.is_some() && site.store.acl.is_none() {
+                public(site, cx, &mut findings).await;
+            }
+        }
         Err(fault) => findings.add(Grade::Refuse, told(&fault)),
     }
     match site.store.versioned(cx).await {
@@ -54,11 +59,14 @@ pub async fn preflight(site: &Site, cx: &Context) -> Vec<Finding> {
             Err(fault) => findings.add(Grade::Refuse, told(&fault)),
         }
     }
+    let acl = if site.store.acl.is_some() { "s3:PutObjectAcl, " } else { "" };
     let writes = match site.cdn {
-        Some(_) => "s3:PutObject, s3:DeleteObject and cloudfront:CreateInvalidation",
+        Some(_) => {
+            "s3:PutObject, s3:DeleteObject, cloudfront:CreateInvalidation and cloudfront:GetInvalidation"
+        }
         None => "s3:PutObject and s3:DeleteObject",
     };
-    findings.add(Grade::Unknown, format!("whether the identity has {writes}: only a write can tell"));
+    findings.add(Grade::Unknown, format!("whether the identity has {acl}{writes}: only a write can tell"));
     findings.list
 }
 
@@ -100,6 +108,23 @@ fn bucket(site: &Site, look: &Look, findings: &mut Findings) {
     }
     for note in site.notes(look) {
         findings.add(Grade::Warn, note);
+    }
+}
+
+/// A page that everybody may read by its own ACL would not be readable after the switch.
+async fn public(site: &Site, cx: &Context, findings: &mut Findings) {
+    let page = site.key(site.entry.as_str());
+    match site.store.is_public(cx, &page).await {
+        Ok(false) => {}
+        Ok(true) => {
+            let grade = if site.cdn.is_some() { Grade::Warn } else { Grade::Refuse };
+            let message = format!(
+                "{page} is public by its ACL, and what a release puts in its place is not: say `acl: public-read`, \
+                 unless the bucket's policy or CloudFront lets people in"
+            );
+            findings.add(grade, message);
+        }
+        Err(fault) => findings.add(Grade::Unknown, told(&fault)),
     }
 }
 

@@ -6,7 +6,7 @@ use aws_sdk_s3::{
     error::SdkError,
     operation::head_object::HeadObjectOutput,
     primitives::{ByteStream, DateTime, DateTimeFormat},
-    types::{ChecksumMode, MetadataDirective},
+    types::{ChecksumMode, MetadataDirective, ObjectCannedAcl, Permission},
 };
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -18,6 +18,7 @@ use std::{
 };
 
 use super::{
+    config::Acl,
     folder::{Local, base64},
     state::escaped,
 };
@@ -30,14 +31,19 @@ use crate::{
 const SMALL_LIMIT: Duration = Duration::from_secs(10);
 /// The slowest upload worth waiting for.
 const BYTES_PER_SECOND_LEAST: u64 = 256 * 1024;
+/// The group that everybody is in.
+const EVERYBODY: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
 const TEXT_BYTES_MAX: i64 = 4 * 1024 * 1024;
-/// Two places of as many files as may go over.
-const LIST_PAGES_MAX: usize = 4;
 const DIGEST_TRIES_MAX: u32 = 3;
+/// Of 1000 objects each. The two places hold as many files as may go over, once each; anything may lie beside.
+const LIST_PAGES_MAX: usize = 100;
 
 pub struct Store {
     pub aws: Arc<Aws>,
     pub bucket: String,
+    /// Where what is not served begins.
+    pub own: String,
+    pub acl: Option<Acl>,
 }
 
 /// What an object says of itself.
@@ -83,6 +89,38 @@ pub enum Condition {
 impl Store {
     fn at(&self, key: &str) -> String {
         format!("s3://{}/{key}", self.bucket)
+    }
+
+    /// The ACL of an object, where it is served.
+    fn acl_of(&self, key: &str) -> Option<ObjectCannedAcl> {
+        let acl = self.acl.filter(|_| !key.starts_with(&self.own))?;
+        Some(match acl {
+            Acl::PublicRead => ObjectCannedAcl::PublicRead,
+            Acl::AuthenticatedRead => ObjectCannedAcl::AuthenticatedRead,
+            Acl::BucketOwnerRead => ObjectCannedAcl::BucketOwnerRead,
+            Acl::BucketOwnerFullControl => ObjectCannedAcl::BucketOwnerFullControl,
+        })
+    }
+
+    /// Whether an object's ACL lets everybody read it; an object that is not there lets nobody.
+    pub async fn is_public(&self, cx: &Context, key: &str) -> Result<bool, Fault> {
+        let intent = Intent::read("s3", "GetObjectAcl", self.at(key));
+        let (bucket, key) = (self.bucket.clone(), key.to_string());
+        let answer = call(&self.aws, cx, &intent, move |config: SdkConfig| {
+            let asked = client(&config).get_object_acl().bucket(&bucket).key(&key);
+            async move {
+                match asked.send().await {
+                    Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => Ok(None),
+                    answer => answer.map(Some),
+                }
+            }
+        });
+        let answer = answer.await.map_err(|fault| needs(fault, &["s3:GetObjectAcl"]))?;
+        let grants = answer.and_then(|answer| answer.grants).unwrap_or_default();
+        Ok(grants.into_iter().any(|grant| {
+            let all = grant.grantee.and_then(|grantee| grantee.uri).is_some_and(|uri| uri == EVERYBODY);
+            all && matches!(grant.permission, Some(Permission::Read | Permission::FullControl))
+        }))
     }
 
     /// What is known of an object; `None` if there is none.
@@ -199,6 +237,7 @@ impl Store {
         let intent = Intent::write("s3", "PutObject", self.at(key));
         let (bucket, key) = (self.bucket.clone(), key.to_string());
         let (path, sha256, headers) = (file.path.clone(), sha256.to_string(), headers.clone());
+        let acl = self.acl_of(&key);
         let limit = SMALL_LIMIT + Duration::from_secs(file.size / BYTES_PER_SECOND_LEAST);
         let cx = cx.within(limit);
         let answer = call(&self.aws, &cx, &intent, move |config: SdkConfig| {
@@ -208,7 +247,7 @@ impl Store {
             }
             let metadata: HashMap<String, String> = headers.metadata.clone().into_iter().collect();
             let put = put.set_content_type(headers.content_type.clone()).set_metadata(Some(metadata));
-            let put = put.set_cache_control(headers.cache_control.clone());
+            let put = put.set_cache_control(headers.cache_control.clone()).set_acl(acl.clone());
             let path = path.clone();
             async move {
                 // a file that is gone sends nothing, and the checksum refuses what is not the file
@@ -216,7 +255,19 @@ impl Store {
                 unless_refused(put.body(body).send().await)
             }
         });
-        Ok(answer.await.map_err(|fault| needs(fault, &["s3:PutObject"]))?.is_some())
+        Ok(answer.await.map_err(|fault| self.unwritten(fault, &["s3:PutObject"]))?.is_some())
+    }
+
+    /// A write of a file that was refused.
+    fn unwritten(&self, fault: Fault, actions: &[&str]) -> Fault {
+        if fault.detail.starts_with("AccessControlListNotSupported") {
+            return fault.hint(
+                "the bucket has ACLs disabled (its owner enforces ownership): leave `acl` away, and let people in \
+                 by the bucket's policy or by CloudFront",
+            );
+        }
+        let with_acl = self.acl.map(|_| "s3:PutObjectAcl");
+        needs(fault, &actions.iter().copied().chain(with_acl).collect::<Vec<_>>())
     }
 
     /// Copies within the bucket, with all that goes to browsers, or with other headers and only while the
@@ -232,9 +283,12 @@ impl Store {
         let (bucket, to) = (self.bucket.clone(), to.to_string());
         let source = format!("{}/{}", self.bucket, escaped(from, b"-._~/"));
         let replace = replace.map(|(etag, headers)| (etag.to_string(), headers.clone()));
+        let acl = self.acl_of(&to);
         let cx = cx.within(SMALL_LIMIT);
         let answer = call(&self.aws, &cx, &intent, move |config: SdkConfig| {
             let copy = client(&config).copy_object().bucket(&bucket).key(&to).copy_source(&source);
+            // a copy has none of its source's
+            let copy = copy.set_acl(acl.clone());
             let copy = match &replace {
                 None => copy.metadata_directive(MetadataDirective::Copy),
                 Some((etag, headers)) => {
@@ -254,7 +308,8 @@ impl Store {
             };
             async move { unless_refused(copy.send().await) }
         });
-        let answer = answer.await.map_err(|fault| needs(fault, &["s3:GetObject", "s3:PutObject"]))?;
+        let answer =
+            answer.await.map_err(|fault| self.unwritten(fault, &["s3:GetObject", "s3:PutObject"]))?;
         Ok(answer.is_some())
     }
 
@@ -269,7 +324,7 @@ impl Store {
         answer.await.map(|_| ()).map_err(|fault| needs(fault, &["s3:DeleteObject"]))
     }
 
-    /// Keys below `prefix` and their bytes.
+    /// Keys below `prefix` and their bytes: all of them, or a fault.
     pub async fn list(&self, cx: &Context, prefix: &str) -> Result<BTreeMap<String, u64>, Fault> {
         let intent = Intent::read("s3", "ListObjectsV2", self.at(prefix));
         let mut found = BTreeMap::new();
@@ -288,10 +343,13 @@ impl Store {
             }
             match page.next_continuation_token {
                 Some(next) if page.is_truncated == Some(true) => token = Some(next),
-                _ => break,
+                _ => return Ok(found),
             }
         }
-        Ok(found)
+        let why = format!("there are more than {LIST_PAGES_MAX} pages of objects ({} so far)", found.len());
+        let fault = Fault::permanent(PROVIDER, "list the objects", self.at(prefix), why);
+        Err(fault
+            .hint("delete what tidegate did not put there: it keeps two copies of the site in this folder"))
     }
 
     /// SHA-256 in base64 of an object that was uploaded without one.

@@ -31,7 +31,7 @@ const INSTANCE: [&str; 26] = [
     "CACertificateIdentifier",
 ];
 
-const CLUSTER: [&str; 18] = [
+const CLUSTER: [&str; 21] = [
     "DBClusterIdentifier",
     "SnapshotIdentifier",
     "Engine",
@@ -50,6 +50,9 @@ const CLUSTER: [&str; 18] = [
     "BacktrackWindow",
     "EngineMode",
     "KmsKeyId",
+    "DBClusterInstanceClass",
+    "Iops",
+    "PubliclyAccessible",
 ];
 
 /// Of these, what DocumentDB's own API lacks.
@@ -162,7 +165,15 @@ impl Rds {
         if self.clusters.contains_key(&id) {
             return Err((400, "DBClusterAlreadyExistsFault", "DB Cluster already exists".into()));
         }
+        let storage = text(form, "StorageType", "aurora");
+        let iops: u32 = number(form, "Iops", 0)?;
+        let takes = matches!(storage.as_str(), "io1" | "io2" | "gp3");
+        if form.contains_key("Iops") && (!takes || iops < 1000) {
+            return Err(combination("The storage type does not support this IOPS value."));
+        }
         let new = Cluster {
+            class: form.get("DBClusterInstanceClass").cloned(),
+            iops,
             version: text(form, "EngineVersion", "the newest"),
             status: "creating".into(),
             port: number(form, "Port", 5432)?,
@@ -173,7 +184,7 @@ impl Rds {
             iam: is(form, "EnableIAMDatabaseAuthentication"),
             copy_tags: is(form, "CopyTagsToSnapshot"),
             encrypted: snapshot.encrypted,
-            storage_type: text(form, "StorageType", "aurora"),
+            storage_type: storage,
             logs: logs(form),
             tags,
             left: self.looks,

@@ -183,6 +183,9 @@ pub struct Cluster {
     pub copy_tags: bool,
     pub encrypted: bool,
     pub storage_type: String,
+    /// Of a Multi-AZ cluster the class of its instances.
+    pub class: Option<String>,
+    pub iops: u32,
     pub logs: Vec<String>,
     pub tags: BTreeMap<String, String>,
     pub writer: String,
@@ -208,6 +211,8 @@ impl Cluster {
             copy_tags: !documents,
             encrypted: true,
             storage_type: if documents { "standard" } else { "aurora-iopt1" }.into(),
+            class: None,
+            iops: 0,
             logs: vec!["audit".into()],
             tags: BTreeMap::from([("team".into(), "moods".into())]),
             writer: String::new(),
@@ -252,6 +257,9 @@ impl Cluster {
             ("StorageType", &self.storage_type),
             ("NetworkType", "IPV4"),
         ]);
+        if let Some(class) = &self.class {
+            text += &fields(&[("DBClusterInstanceClass", class), ("Iops", &self.iops.to_string())]);
+        }
         text += &security_groups(&self.security_groups);
         let member = |id: &String| {
             let writer = (id == &self.writer).to_string();
