@@ -307,6 +307,9 @@ pub struct Watched {
     pub since: u64,
     /// Milliseconds from the first poll at this split to the last.
     pub watched_ms: u64,
+    /// How far the rollout that had to leave was to go: it may be gone on with to there by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<Share>,
     /// When the last poll was.
     pub at: Timestamp,
     pub cursors: Cursors,

@@ -40,6 +40,7 @@ use crate::{
     domain::{
         names::{ReleaseName, TargetName},
         record::Holder,
+        share::Share,
     },
     error::Failure,
     port::{Clock, Context, Progress},
@@ -81,6 +82,8 @@ pub struct Options {
     pub supersede: Option<Supersede>,
     /// When the job must be over; longer bakes end as `waiting`.
     pub time_limit: Option<Duration>,
+    /// How far a rollout is to go.
+    pub goal: Option<Share>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +163,13 @@ impl<'a> Engine<'a> {
     pub(crate) fn calm(&self) -> Engine<'a> {
         let stop = if self.stop.requested().is_some() { Stop::never() } else { self.stop.clone() };
         Engine { stop, ..self.again() }
+    }
+
+    /// The same invocation of a rollout that is to go so far.
+    pub fn with_goal(&self, goal: Share) -> Engine<'a> {
+        let mut again = self.again();
+        again.options.goal = Some(goal);
+        again
     }
 
     /// The same invocation.

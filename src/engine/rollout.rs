@@ -23,6 +23,26 @@ use crate::{
 };
 
 impl Engine<'_> {
+    /// How far a rollout that waits is to go: one that left in the middle of a bake for lack of time, or one
+    /// that is through and whose old side is kept. A release that somebody holds at a share waits for nobody.
+    pub async fn waiting_goal(&self) -> Result<Result<Share, Done>, Failure> {
+        let ledger = Ledger::load(self).await?;
+        let asked =
+            |release: &&Release| self.options.release.as_ref().is_none_or(|name| name == release.name());
+        let Some(release) = ledger.history.open().filter(asked) else {
+            return Ok(Err(Done::new("no release is open: nothing waits")));
+        };
+        let through = release.stands_at(Share::ALL)
+            && release.verdict_here().is_some_and(|judged| judged.verdict == Verdict::Pass);
+        let goal = release.watched.as_ref().and_then(|watched| watched.goal);
+        let goal = if through { Some(Share::ALL) } else { goal };
+        let held =
+            || format!("{} is open at {} and no rollout of it waits", release.attempt, release.reached());
+        Ok(goal
+            .filter(|_| !release.undoing && release.asked_back.is_none())
+            .ok_or_else(|| Done::new(held()).next("tidegate rollout, to go on with it")))
+    }
+
     /// Walks the stages up to `to` (100 % if absent).
     pub async fn rollout(
         &self,

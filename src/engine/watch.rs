@@ -369,6 +369,7 @@ impl Run {
             split: release.split.clone(),
             since: release.split_since,
             watched_ms: 0,
+            goal: None,
             at: now,
             cursors: Default::default(),
             series: BTreeMap::new(),
@@ -434,7 +435,12 @@ impl Run {
     }
 
     fn watched_record(&self, engine: &Engine<'_>) -> Watched {
-        Watched { watched_ms: millis(self.watched(engine)), at: engine.clock.now(), ..self.watched.clone() }
+        Watched {
+            watched_ms: millis(self.watched(engine)),
+            goal: engine.options.goal,
+            at: engine.clock.now(),
+            ..self.watched.clone()
+        }
     }
 
     fn blind(&mut self, engine: &Engine<'_>, why: String) {

@@ -17,10 +17,11 @@ use crate::{
 
 /// More than a release takes.
 const CALLS_MAX: usize = 2000;
-/// Every eightieth call is tried, before its effect and after; `TIDEGATE_KILL_EVERY=1` tries each.
-const EVERY: usize = 80;
-/// Processes at a time; they mostly wait. `TIDEGATE_KILL_AT_ONCE` says how many for a run of each.
-const AT_ONCE: usize = 4;
+/// Every tenth call is tried, before its effect and after; `TIDEGATE_KILL_EVERY=1` tries each, which takes some
+/// twenty minutes for either.
+const EVERY: usize = 10;
+/// Processes at a time: they mostly wait for the lease of the one that was killed.
+const AT_ONCE: usize = 20;
 const RESTARTS_MAX: usize = 8;
 
 /// What the double holds of a release, apart from when it came to it.
@@ -103,12 +104,12 @@ fn cut_off(n: usize, after: bool) -> Result<bool, String> {
 }
 
 fn cut_off_everywhere(after: bool) {
-    let said = |name: &str| std::env::var(name).ok().and_then(|number| number.parse().ok());
-    let every = said("TIDEGATE_KILL_EVERY").unwrap_or(EVERY);
+    let every =
+        std::env::var("TIDEGATE_KILL_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(EVERY);
     let next = AtomicUsize::new(1 + usize::from(after) * every / 2);
     let (failures, tried) = (Mutex::new(Vec::new()), Mutex::new(BTreeSet::new()));
     std::thread::scope(|threads| {
-        for _ in 0..said("TIDEGATE_KILL_AT_ONCE").unwrap_or(AT_ONCE) {
+        for _ in 0..AT_ONCE {
             threads.spawn(|| {
                 loop {
                     let n = next.fetch_add(every, Ordering::Relaxed);

@@ -13,3 +13,4 @@ mod recheck;
 mod runner_files;
 mod stage;
 mod undo;
+mod waiting;
