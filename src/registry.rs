@@ -7,7 +7,7 @@ use schemars::{Schema, SchemaGenerator};
 use std::time::Duration;
 
 use crate::{
-    adapter::{command, database, journal, metric, notifier, target},
+    adapter::{command, database, journal, metric, target},
     document::{
         de::from_node,
         node::{Located, Node},
@@ -21,6 +21,9 @@ use crate::{
         },
     },
 };
+
+#[cfg(feature = "github")]
+use crate::adapter::notifier;
 
 /// Targets, in the order of the documentation.
 pub const TARGETS: &[TargetKind] = &[

@@ -71,6 +71,14 @@ pub struct News {
     pub page: String,
 }
 
+impl News {
+    /// What tells this attempt from every other one, here and in other environments:
+    /// `shop/production/v1.2.3#12`.
+    pub fn mark(&self) -> String {
+        format!("{}/{}/{}", self.unit, self.environment, self.attempt)
+    }
+}
+
 /// What an adapter made or updated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {

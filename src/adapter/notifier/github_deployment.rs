@@ -11,7 +11,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-use super::mark;
 use crate::{
     adapter::{
         github::{Access, Call, GitHub},
@@ -198,7 +197,7 @@ impl GitHubDeployment {
     /// Ours, made now where there is none and the release goes on.
     async fn ours(&self, cx: &Context, news: &News) -> Result<Option<u64>, Fault> {
         let task = format!("&task={TASK}");
-        let wanted = mark(news);
+        let wanted = news.mark();
         let find = async || {
             let all = self.deployments(cx, &task).await?;
             Ok(all.iter().find(|d| d.mark().as_deref() == Some(&wanted)).map(|d| d.id))

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-use super::mark;
 use crate::{
     adapter::{
         github::{Access, Call, GitHub},
@@ -147,7 +146,7 @@ impl GitHubIssue {
 #[async_trait]
 impl Notifier for GitHubIssue {
     async fn post(&self, cx: &Context, news: &News) -> Result<Option<Posted>, Fault> {
-        let attempt = format!("<!-- tidegate {} ", mark(news));
+        let attempt = format!("<!-- tidegate {} ", news.mark());
         let hidden = format!("{attempt}{:?} -->", news.occasion);
         let issue = match self.find(cx, &attempt).await? {
             Some(issue) => {
