@@ -81,7 +81,11 @@ struct Asked {
 
 /// Becomes the command that the inputs ask for. Returns only if that failed.
 pub(super) fn run(named: Option<&str>, commands: &Command) -> Failure {
-    let asked = match asked(named, commands, &|name| std::env::var(name).ok()) {
+    let given = std::env::vars().filter(|(_, text)| !text.trim().is_empty());
+    let given: Vec<String> =
+        given.filter_map(|(name, _)| name.strip_prefix("INPUT_").map(str::to_string)).collect();
+    let asked = asked(named, commands, &|name| std::env::var(name).ok());
+    let asked = match asked.and_then(|asked| strangers(&asked.command, commands, &given).map(|()| asked)) {
         Ok(asked) => asked,
         Err(failure) => return failure,
     };
@@ -95,6 +99,21 @@ pub(super) fn run(named: Option<&str>, commands: &Command) -> Failure {
         asked.unset.iter().for_each(|name| _ = again.env_remove(name));
     });
     Failure::Bug(format!("it could not start itself again: {error}"))
+}
+
+/// Refuses an input that the command does not have: the runner only warns of it, and what it asked for would
+/// not be done. `given` are the names of variables behind `INPUT_`.
+fn strangers(command: &str, commands: &Command, given: &[String]) -> Result<(), Failure> {
+    let known = inputs(commands, command);
+    let names: Vec<&str> = known.iter().map(|input| input.name.as_str()).chain(["command"]).collect();
+    for name in given {
+        let plain = name.to_lowercase().replace('_', "-");
+        if !names.contains(&plain.as_str()) {
+            let hint = crate::document::nearest::suggestion(&plain, &names).unwrap_or_default();
+            return Err(Failure::usage(format!("input `{plain}`: `{command}` has no such input; {hint}")));
+        }
+    }
+    Ok(())
 }
 
 /// Reads the inputs of the named action, or of the root action, which says the command in an input.

@@ -292,7 +292,7 @@ fn hearers(common: &Common, config: &Config) -> Vec<Hearer> {
     }
     let (hearers, told) = config.connect_notifiers(common.deployment.by());
     for line in told {
-        eprintln!("nobody is told where this is wrong: {}", plain(&line));
+        eprintln!("this one hears nothing of the release: {}", plain(&line));
     }
     hearers
 }
@@ -486,6 +486,14 @@ pub(super) fn fail(command: &str, common: &Common, failure: &Failure) -> u8 {
 pub(super) fn done(command: &str, common: &Common, done: &Done) -> u8 {
     let screen = Screen::new(common, Arc::new(SystemClock::default()));
     screen.finish(command, Ok(done), Facts::default())
+}
+
+/// A command line that cannot be read, told where the CI system looks: the flags of an action are its inputs.
+pub(super) fn refuse_on_ci(message: &str) {
+    let variable = |name: &str| std::env::var(name).ok();
+    let failure = Failure::usage(message.trim());
+    let result = CommandResult::new("tidegate", Err(&failure), Facts::default());
+    Ci::recognise(&variable, None, None).tell(&result, Some(&failure), true, &identity::around());
 }
 
 /// A command line that cannot be read, as the JSON object that was asked for.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    adapter::owner,
     engine::ledger::nonce,
     error::Failure,
     report::{
@@ -107,8 +108,7 @@ impl Ci {
         let file = if *folder { place.join(format!("{}.md", result.command)) } else { place.clone() };
         let written = || {
             if *folder {
-                std::fs::create_dir_all(place)?;
-                adopt(place)?;
+                owner::create_folders(place, 0o777)?;
                 // a workspace that is looked over for changes stays as it was
                 write(&place.join(".gitignore"), "*\n", false)?;
             }
@@ -143,18 +143,11 @@ impl Ci {
     }
 }
 
-/// A folder that was made by root in a folder of somebody's is theirs.
-fn adopt(folder: &Path) -> std::io::Result<()> {
-    let opened = std::fs::File::open(folder)?;
-    crate::adapter::owner::adopt(&opened, folder);
-    Ok(())
-}
-
 fn write(file: &Path, text: &str, appended: bool) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     let options = options.create(true).append(appended).write(true).truncate(!appended);
     let mut opened = options.open(file)?;
-    crate::adapter::owner::adopt(&opened, file);
+    owner::adopt(&opened, file);
     opened.write_all(text.as_bytes())
 }
 

@@ -21,7 +21,10 @@ use crate::{
     },
     engine::outcome::{Changed, State},
     port::{Clock, Context, News, Occasion, Posted, Progress, Watching},
-    report::{escape::markdown, result::CommandResult},
+    report::{
+        escape::markdown,
+        result::{CommandResult, NOT_TOLD},
+    },
 };
 
 /// One who does not answer in this time is not told.
@@ -110,8 +113,10 @@ impl Herald {
         let limit = if interrupted { HASTY_LIMIT } else { END_LIMIT };
         match Context::new(self.clock, limit).bounded(self.telling).await {
             Ok(Ok(told)) => told,
-            Ok(Err(died)) => Told::line(format!("not all could be told of the release: {died}")),
-            Err(_) => Told::line("not all could be told of the release in time; it changes nothing".into()),
+            Ok(Err(died)) => Told::line(format!("{NOT_TOLD} all of the release: {died}")),
+            Err(_) => {
+                Told::line(format!("{NOT_TOLD} all of the release in time; that changes nothing about it"))
+            }
         }
     }
 }
@@ -169,16 +174,17 @@ async fn tell(
                 Ok(Err(fault)) => {
                     deaf.insert(&hearer.name);
                     let hint = fault.hint.as_ref().map_or(String::new(), |hint| format!("; {hint}"));
-                    told.lines.push(format!("{} was not told: {fault}{hint}", hearer.name));
+                    told.lines.push(format!("{} was {NOT_TOLD}: {fault}{hint}", hearer.name));
                 }
                 Err(late) => {
                     deaf.insert(&hearer.name);
-                    told.lines.push(format!("{} was not told: no answer within {:?}", hearer.name, late.0));
+                    told.lines.push(format!("{} was {NOT_TOLD}: no answer within {:?}", hearer.name, late.0));
                 }
             }
         }
     }
-    told.lines.dedup();
+    let mut seen = BTreeSet::new();
+    told.lines.retain(|line| seen.insert(line.clone()));
     told
 }
 

@@ -290,6 +290,9 @@ pub fn main() -> ExitCode {
                 return ExitCode::from(app::refuse_in_json(&error.to_string()));
             }
             let _ = error.print();
+            if code == 2 {
+                app::refuse_on_ci(&error.to_string());
+            }
             return ExitCode::from(code);
         }
     };

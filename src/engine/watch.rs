@@ -212,7 +212,9 @@ impl Engine<'_> {
             }
             if let Err(interrupted) = self.stop.pause(self.clock.as_ref(), poll.min(left.max(POLL_MIN))).await
             {
-                ledger.append_watch(release.split_since, Event::Watched(run.watched_record(self))).await?;
+                // who cancelled it decides how it goes on: no schedule does
+                let seen = Watched { goal: None, ..run.watched_record(self) };
+                ledger.append_watch(release.split_since, Event::Watched(seen)).await?;
                 return Err(interrupted);
             }
             self.still_standing(ledger, &release).await?;

@@ -14,8 +14,11 @@ use crate::{
     },
     engine::outcome::{Changed, Done, Facts, Moment, State},
     error::Failure,
-    port::{Finding, veil::veiled},
+    port::{Finding, Grade, veil::veiled},
 };
+
+/// In a line about somebody who does not know of the release what they should.
+pub const NOT_TOLD: &str = "not told";
 
 /// What every command prints with `--output json`. Fields are added in later versions, never removed.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -110,7 +113,13 @@ impl CommandResult {
     /// Adds what came of telling others.
     pub fn heard(&mut self, deployment_id: Option<String>, lines: Vec<String>) {
         self.deployment_id = deployment_id;
-        self.details.extend(lines.iter().map(|line| veiled(line).into_owned()));
+        for line in lines {
+            let line = veiled(&line).into_owned();
+            match line.contains(NOT_TOLD) {
+                true => self.findings.push(Finding::new(Grade::Warn, "notify", line)),
+                false => self.details.push(line),
+            }
+        }
     }
 
     /// Marks the result of a dry run.
@@ -119,6 +128,11 @@ impl CommandResult {
         CommandResult {
             dry_run: true,
             changed: Changed::None,
+            // nothing of this is so: a step that reads them must not believe it
+            state: State::None,
+            split: Split::new(),
+            timeline: Vec::new(),
+            next_at: None,
             verdict: None,
             checks: Vec::new(),
             sentence: format!("dry run, nothing was changed; it would end with: {}", self.sentence),

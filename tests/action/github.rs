@@ -26,16 +26,15 @@ fn a_rollout_goes_out_in_one_step_and_leaves_nothing_of_roots() {
     let server = Server::start();
     server.psql("postgres", "create table orders (item text); insert into orders values ('lamp')");
     let database = "databases:\n  main: {postgres: {url: {env: DATABASE_URL}}}\n";
-    job.write("tidegate.yml", &production.config(&format!("{QUICK}{database}")));
+    job.write("tidegate.yml", &production.config_on_github(&format!("{QUICK}{database}")));
     let step = || job.step("rollout").env("DATABASE_URL", &server.url("postgres"));
     let ended = step().run().ends(0);
     assert_eq!(production.world.weights(), GREEN_HAS_ALL);
-    assert!(job.workspace().join("journal/shop/production/000001.json").exists());
     let snapshots = job.workspace().join(".tidegate/snapshots/main");
     assert_eq!(std::fs::read_dir(&snapshots).unwrap().count(), 2, "a dump and its manifest");
     assert_eq!(job.litter(), [] as [std::path::PathBuf; 0]);
     // The release is named after the commit, the run after the workflow's.
-    let first = std::fs::read_to_string(job.workspace().join("journal/shop/production/000001.json")).unwrap();
+    let first = &job.journal()[0];
     assert!(first.contains("4711.1"), "{first}");
     assert!(ended.said.text().contains("6dcb09b"), "{}", ended.said.text());
     // Run again it has nothing to do.
@@ -46,8 +45,12 @@ fn a_rollout_goes_out_in_one_step_and_leaves_nothing_of_roots() {
 fn inputs_reach_the_command() {
     let job = Job::new();
     let production = Production::start(&job.workspace(), None);
-    job.write("deploy.yml", &production.config(QUICK));
-    let step = job.step("rollout").with("config", "deploy.yml").with("release", "v2").with("to", "10");
+    job.write("deploy.yml", &production.config_on_github(QUICK));
+    let step = job
+        .step("rollout")
+        .with("config", "deploy.yml")
+        .with("release", "v2")
+        .with("rollout-percentage", "10");
     step.run().ends(0);
     assert_eq!(production.world.weights(), GREEN_HAS_A_TENTH);
     let refused = job.step("rollout").with("config", "missing.yml").run();
@@ -59,13 +62,13 @@ fn inputs_reach_the_command() {
 fn a_cancel_in_the_middle_of_a_write_leaves_time_to_say_so_and_the_rollback_step_takes_it_back() {
     let job = Job::new();
     let production = Production::start(&job.workspace(), Some(HANGS));
-    job.write("tidegate.yml", &production.config(SLOW));
+    job.write("tidegate.yml", &production.config_on_github(SLOW));
     let rollout = job.step("rollout").with("release", "v2").env("TIDEGATE_CALL_SECONDS", "3600").start();
     production.hung();
     let ended = rollout.cancel();
     cancelled_by_the_first_signal(&ended);
     assert!(ended.said.text().contains("not known"), "{}", ended.said.text());
-    job.step("rollback").env("TIDEGATE_CALL_SECONDS", "1").run().ends(0);
+    job.step("rollback").env("TIDEGATE_CALL_SECONDS", "3").run().ends(0);
     assert_eq!(production.world.weights(), BLUE_HAS_ALL);
     assert_eq!(job.litter(), [] as [std::path::PathBuf; 0]);
 }
@@ -74,7 +77,7 @@ fn a_cancel_in_the_middle_of_a_write_leaves_time_to_say_so_and_the_rollback_step
 fn a_cancel_in_the_middle_of_a_bake_is_over_at_once_and_the_rollback_step_takes_it_back() {
     let job = Job::new();
     let production = Production::start(&job.workspace(), None);
-    job.write("tidegate.yml", &production.config(SLOW));
+    job.write("tidegate.yml", &production.config_on_github(SLOW));
     let rollout = job.step("rollout").with("release", "v2").start();
     rollout.until("watched");
     assert_eq!(production.world.weights(), GREEN_HAS_A_TENTH);
@@ -89,7 +92,7 @@ fn a_cancel_in_the_middle_of_a_step_of_the_users_ends_that_too() {
     let job = Job::new();
     let production = Production::start(&job.workspace(), None);
     let deploy = "    deploy: {run: 'echo hanging; sleep 3600', limit: 2h}\n    url:";
-    job.write("tidegate.yml", &production.config(SLOW).replacen("    url:", deploy, 1));
+    job.write("tidegate.yml", &production.config_on_github(SLOW).replacen("    url:", deploy, 1));
     let rollout = job.step("rollout").with("release", "v2").start();
     rollout.until("hanging");
     cancelled_by_the_first_signal(&rollout.cancel());
@@ -101,11 +104,12 @@ fn a_cancel_in_the_middle_of_a_step_of_the_users_ends_that_too() {
 fn a_refusal_fails_the_step_and_changes_nothing() {
     let job = Job::new();
     let production = Production::start(&job.workspace(), None);
-    job.write("tidegate.yml", &production.config(&QUICK.replace("below 50%", "below 5 lamps")));
+    job.write("tidegate.yml", &production.config_on_github(&QUICK.replace("below 50%", "below 5 lamps")));
     let ended = job.step("preflight").run();
     assert_eq!(ended.code, 2, "{}", ended.said.text());
     assert_eq!(production.world.weights(), BLUE_HAS_ALL);
-    assert_eq!(ended.commands(), [], "only what tidegate means to be a command is one");
+    let [command] = &ended.commands()[..] else { panic!("{}", ended.said.text()) };
+    assert_eq!((&*command.name, &*command.properties["file"]), ("error", "tidegate.yml"));
 }
 
 #[test]

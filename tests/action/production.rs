@@ -36,9 +36,16 @@ impl Production {
 
     /// The config of one service, its journal in the same folder; `extra` is added.
     pub fn config(&self, extra: &str) -> String {
-        format!(
-            "name: shop\n{}journal: {{file: {{path: journal, lease: 1s}}}}\n{extra}",
-            self.world.service(Path::new("haproxy.sock"))
-        )
+        self.with_journal("file: {path: journal, lease: 1s}", extra)
+    }
+
+    /// The same, its journal on a branch of the repository: a hosted runner has no files that last.
+    pub fn config_on_github(&self, extra: &str) -> String {
+        self.with_journal("git: {lease: 1s}", extra)
+    }
+
+    fn with_journal(&self, journal: &str, extra: &str) -> String {
+        let service = self.world.service(Path::new("haproxy.sock"));
+        format!("name: shop\n{service}journal: {{{journal}}}\n{extra}")
     }
 }

@@ -1,5 +1,5 @@
-//! GitHub's runner, as far as a container action sees it: actions/runner, ContainerActionHandler.cs,
-//! DockerCommandManager.cs, ProcessInvoker.cs.
+//! GitHub's runner, as far as an action sees it: actions/runner, ContainerActionHandler.cs,
+//! DockerCommandManager.cs, ProcessInvoker.cs; composite.rs has the actions without a container.
 //!
 //! What differs: containers join the network of the machine instead of one made for the job, so that they
 //! reach what a test has on loopback.
@@ -11,14 +11,19 @@ use std::{
     fs,
     os::unix::fs::{FileTypeExt as _, MetadataExt as _, chown},
     path::{Path, PathBuf},
+    rc::Rc,
     time::Duration,
 };
 use tempfile::TempDir;
 
 use super::{
     capture::{Captured, Said},
+    composite,
     docker::{Container, docker, image, socket, unique},
+    double::{self, Double},
+    manifest::{Action, Github, Runs, variable},
     runner_files, runner_log,
+    words::{arguments_of, flattened},
 };
 
 /// How long the runner waits after SIGINT, and then after SIGTERM, before it kills.
@@ -26,27 +31,37 @@ const PATIENCE: [(Signal, Duration); 2] =
     [(Signal::INT, Duration::from_millis(7500)), (Signal::TERM, Duration::from_millis(2500))];
 
 /// Who runs jobs on a hosted machine.
-const RUNNER: u32 = 1001;
+pub const RUNNER: u32 = 1001;
 
-/// One job: its folders on the machine, and what its steps hand to those after them.
+/// One job: its folders on the machine, what its steps hand to those after them, and GitHub.
 pub struct Job {
     work: TempDir,
-    environment: RefCell<BTreeMap<String, String>>,
+    pub environment: RefCell<BTreeMap<String, String>>,
+    pub github: Rc<Double>,
+    /// The workflow's run.
+    run: u32,
 }
 
 /// A step that uses the action.
 pub struct Step<'a> {
+    pub job: &'a Job,
+    pub action: Action,
+    /// `with:`
+    given: BTreeMap<String, String>,
+    /// `env:`
+    pub env: BTreeMap<String, String>,
+}
+
+/// The files through which one step tells the runner something.
+pub struct Files<'a> {
     job: &'a Job,
-    variables: BTreeMap<String, String>,
-    entrypoint: &'static str,
-    arguments: Vec<String>,
+    suffix: String,
 }
 
 pub struct Running<'a> {
-    job: &'a Job,
     process: Captured,
     container: Container,
-    suffix: String,
+    files: Files<'a>,
 }
 
 /// What a step came to.
@@ -86,10 +101,20 @@ impl Ended {
 impl Job {
     /// On a machine whose files belong to the runner's user.
     pub fn new() -> Job {
+        Job::of(Rc::new(Double::start()), 4711)
+    }
+
+    /// A job of a later run of the same repository, on a machine of its own.
+    pub fn later(&self) -> Job {
+        Job::of(self.github.clone(), self.run + 1)
+    }
+
+    fn of(github: Rc<Double>, run: u32) -> Job {
         let work = tempfile::Builder::new().prefix("tidegate-job").tempdir().unwrap();
-        let job = Job { work, environment: RefCell::default() };
+        let job = Job { work, environment: RefCell::default(), github, run };
         for folder in [
             job.workspace(),
+            job.home(),
             job.temp().join("_github_home"),
             job.temp().join("_github_workflow"),
             job.temp().join("_runner_file_commands"),
@@ -105,8 +130,18 @@ impl Job {
         self.work.path().join("shop/shop")
     }
 
-    fn temp(&self) -> PathBuf {
+    pub fn temp(&self) -> PathBuf {
         self.work.path().join("_temp")
+    }
+
+    /// Of the user who runs jobs.
+    pub fn home(&self) -> PathBuf {
+        self.work.path().join("_home")
+    }
+
+    /// Where the runner puts the actions of a job.
+    pub fn actions(&self) -> PathBuf {
+        self.work.path().join("_actions")
     }
 
     pub fn write(&self, name: &str, text: &str) {
@@ -146,30 +181,58 @@ impl Job {
         found
     }
 
-    /// A step with `uses: …/tidegate` for this command.
-    pub fn step(&self, command: &str) -> Step<'_> {
-        // `entrypoint` and `args` of action.yml.
-        self.program("/usr/local/bin/tidegate", &[command])
+    /// The journal on the repository's branch: the message of each commit, oldest first.
+    pub fn journal(&self) -> Vec<String> {
+        let state = self.github.state();
+        let tip = state.repository.reference("refs/heads/tidegate/shop/production").expect("a journal");
+        let commits = state.repository.log(&tip, 10_000).unwrap();
+        commits.into_iter().rev().map(|commit| commit.message).collect()
     }
 
-    /// A step with an action that runs something else.
-    pub fn program(&self, entrypoint: &'static str, arguments: &[&str]) -> Step<'_> {
-        let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
-        Step { job: self, variables: BTreeMap::new(), entrypoint, arguments }
+    /// A step with `uses: …/tidegate/COMMAND@v1`.
+    pub fn step(&self, command: &str) -> Step<'_> {
+        self.uses(Action::of(command))
+    }
+
+    /// A step with a container action that runs something else.
+    pub fn program(&self, entrypoint: &str, arguments: &[&str]) -> Step<'_> {
+        self.uses(Action::own(entrypoint, arguments))
+    }
+
+    fn uses(&self, action: Action) -> Step<'_> {
+        Step { job: self, action, given: BTreeMap::new(), env: BTreeMap::new() }
+    }
+
+    pub fn context(&self) -> Github {
+        Github { token: double::TOKEN.into(), action_ref: "v1".into() }
+    }
+
+    /// Makes the files of one step.
+    pub fn files(&self) -> Files<'_> {
+        let files = Files { job: self, suffix: unique("step") };
+        for prefix in ["set_output_", "set_env_", "add_path_", "save_state_", "step_summary_"] {
+            fs::write(files.path(prefix), "").unwrap();
+            self.give(&files.path(prefix));
+        }
+        files
     }
 
     /// The variables that every step has; folders as the machine has them.
-    fn standard(&self, suffix: &str) -> BTreeMap<String, String> {
+    pub fn standard(&self, files: &Files) -> BTreeMap<String, String> {
         let path = |path: &Path| path.display().to_string();
         let (temp, workspace) = (self.temp(), path(&self.workspace()));
-        let file = |prefix: &str| path(&temp.join("_runner_file_commands").join(format!("{prefix}{suffix}")));
+        let file = |prefix: &str| path(&files.path(prefix));
+        let run = self.run.to_string();
         let fixed = [
             ("GITHUB_ACTION", "__shop_tidegate"),
+            ("GITHUB_API_URL", self.github.url.as_str()),
+            ("GITHUB_REPOSITORY", double::NAME),
+            ("GITHUB_RUN_ID", run.as_str()),
+            ("GITHUB_RUN_NUMBER", run.as_str()),
             ("GITHUB_ACTION_REF", "v1"),
             ("GITHUB_ACTION_REPOSITORY", "shop/tidegate"),
             ("GITHUB_ACTOR", "octocat"),
             ("GITHUB_ACTOR_ID", "583231"),
-            ("GITHUB_API_URL", "https://api.github.com"),
             ("GITHUB_BASE_REF", ""),
             ("GITHUB_EVENT_NAME", "workflow_dispatch"),
             ("GITHUB_GRAPHQL_URL", "https://api.github.com/graphql"),
@@ -179,14 +242,11 @@ impl Job {
             ("GITHUB_REF_NAME", "main"),
             ("GITHUB_REF_PROTECTED", "true"),
             ("GITHUB_REF_TYPE", "branch"),
-            ("GITHUB_REPOSITORY", "shop/shop"),
             ("GITHUB_REPOSITORY_ID", "1"),
             ("GITHUB_REPOSITORY_OWNER", "shop"),
             ("GITHUB_REPOSITORY_OWNER_ID", "2"),
             ("GITHUB_RETENTION_DAYS", "90"),
             ("GITHUB_RUN_ATTEMPT", "1"),
-            ("GITHUB_RUN_ID", "4711"),
-            ("GITHUB_RUN_NUMBER", "7"),
             ("GITHUB_SERVER_URL", "https://github.com"),
             ("GITHUB_SHA", "6dcb09b5b57875f334f61aebed695e2e4193db5e"),
             ("GITHUB_TRIGGERING_ACTOR", "octocat"),
@@ -244,44 +304,51 @@ impl Job {
 }
 
 impl<'a> Step<'a> {
-    /// One of `with:`. A name is upper-cased, blanks become `_`, hyphens stay.
+    /// One of `with:`.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.variables.insert(format!("INPUT_{}", name.replace(' ', "_").to_uppercase()), value.into());
-        // The plain commands that are run here read these.
-        self.env(&format!("TIDEGATE_{}", name.replace('-', "_").to_uppercase()), value)
+        self.given.insert(name.into(), value.into());
+        self
     }
 
     /// One of `env:`.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.variables.insert(name.into(), value.into());
+        self.env.insert(name.into(), value.into());
         self
     }
 
-    pub fn run(self) -> Ended {
-        self.start().ended()
+    /// The action's inputs, as they are for this step.
+    pub fn inputs(&self) -> BTreeMap<String, String> {
+        self.action.inputs(&self.given, &self.job.context())
     }
 
+    pub fn run(self) -> Ended {
+        match &self.action.runs {
+            Runs::Container { .. } => self.start().ended(),
+            Runs::Composite(steps) => composite::run(&self, steps),
+        }
+    }
+
+    /// Of an action that is a container.
     pub fn start(self) -> Running<'a> {
         let job = self.job;
-        let suffix = unique("step");
-        for prefix in ["set_output_", "set_env_", "add_path_", "save_state_", "step_summary_"] {
-            let file = job.temp().join("_runner_file_commands").join(format!("{prefix}{suffix}"));
-            fs::write(&file, "").unwrap();
-            job.give(&file);
-        }
-        let mut variables = job.standard(&suffix);
+        let Runs::Container { entrypoint, arguments } = &self.action.runs else {
+            panic!("only a container can be cancelled here")
+        };
+        let files = job.files();
+        let mut variables = job.standard(&files);
         variables.extend(job.environment.borrow().clone());
-        variables.extend(self.variables);
+        variables.extend(self.env.clone());
+        variables.extend(self.inputs().into_iter().map(|(name, value)| (variable(&name), value)));
         let container = Container(unique("tidegate-action"));
-        let line = command_line(job, &container.0, &variables, self.entrypoint, &self.arguments);
+        let line = command_line(job, &container.0, &variables, entrypoint, arguments);
         let mut client = docker();
         client.args(arguments_of(&line));
         for (name, value) in &variables {
             client.env(name, job.translated(value));
         }
-        Running { job, process: Captured::spawn(&mut client), container, suffix }
+        Running { process: Captured::spawn(&mut client), container, files }
     }
 }
 
@@ -307,48 +374,6 @@ fn command_line(
     words.push(image());
     words.push(flattened(arguments));
     words.join(" ")
-}
-
-/// The `args` of an action.
-pub fn flattened(arguments: &[String]) -> String {
-    arguments.iter().map(|argument| format!(" \"{}\"", argument.replace('"', "\\\""))).collect()
-}
-
-/// The words of a command line, by the rules of .NET's `ProcessStartInfo.Arguments` outside Windows: double
-/// quotes group, a backslash escapes only a quote (and backslashes before one), two quotes inside a group are
-/// one.
-pub fn arguments_of(line: &str) -> Vec<String> {
-    let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);
-    let mut letters = line.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' => {
-                let mut count = 1;
-                while letters.next_if_eq(&'\\').is_some() {
-                    count += 1;
-                }
-                let word = word.get_or_insert_default();
-                if letters.peek() == Some(&'"') {
-                    word.push_str(&"\\".repeat(count / 2));
-                    if count % 2 == 1 {
-                        letters.next();
-                        word.push('"');
-                    }
-                } else {
-                    word.push_str(&"\\".repeat(count));
-                }
-            }
-            '"' if quoted && letters.next_if_eq(&'"').is_some() => word.get_or_insert_default().push('"'),
-            '"' => {
-                quoted = !quoted;
-                word.get_or_insert_default();
-            }
-            ' ' | '\t' if !quoted => words.extend(word.take()),
-            letter => word.get_or_insert_default().push(letter),
-        }
-    }
-    words.extend(word);
-    words
 }
 
 impl Running<'_> {
@@ -378,45 +403,33 @@ impl Running<'_> {
 
     fn told(self, told: Vec<Signal>) -> Ended {
         let (code, said) = self.process.ended();
-        let read = |prefix: &str| {
-            let file = self.job.temp().join("_runner_file_commands").join(format!("{prefix}{}", self.suffix));
-            fs::read(file).unwrap()
-        };
+        let (outputs, summary) = self.files.read();
+        Ended { code, said, outputs, summary, told, orphaned: self.container.exists() }
+    }
+}
+
+impl Files<'_> {
+    fn path(&self, prefix: &str) -> PathBuf {
+        self.job.temp().join("_runner_file_commands").join(format!("{prefix}{}", self.suffix))
+    }
+
+    /// Outputs and summary; what is for later steps is handed to the job.
+    pub fn read(&self) -> (Vec<(String, String)>, Option<String>) {
+        let read = |prefix: &str| fs::read(self.path(prefix)).unwrap();
         let later = runner_files::variables(&read("set_env_")).unwrap();
         self.job.environment.borrow_mut().extend(later);
         runner_files::pairs(&read("save_state_")).unwrap();
-        Ended {
-            code,
-            said,
-            outputs: runner_files::outputs(&read("set_output_")).unwrap(),
-            summary: runner_files::summary(&read("step_summary_")).unwrap(),
-            told,
-            orphaned: self.container.exists(),
-        }
+        assert!(read("add_path_").is_empty(), "nothing here has to be put on PATH");
+        (
+            runner_files::outputs(&read("set_output_")).unwrap(),
+            runner_files::summary(&read("step_summary_")).unwrap(),
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn through(arguments: &[&str]) -> Vec<String> {
-        arguments_of(&flattened(&arguments.iter().map(|a| a.to_string()).collect::<Vec<_>>()))
-    }
-
-    #[test]
-    fn static_arguments_survive_the_runner() {
-        for arguments in [&["action", "rollout"][..], &["action"], &["a b", "", "c\"d"], &["'$(x)' `y` \\z"]]
-        {
-            assert_eq!(through(arguments), arguments);
-        }
-    }
-
-    #[test]
-    fn free_text_in_arguments_does_not() {
-        assert_ne!(through(&["ends in \\", "next"]), ["ends in \\", "next"]);
-        assert_ne!(through(&["a\\\"b"]), ["a\\\"b"]);
-    }
 
     #[test]
     fn only_whole_folders_are_translated() {

@@ -73,7 +73,6 @@ const LOOKED_AT: usize = 30;
 const READ_MAX: usize = 5;
 /// GitHub takes no more.
 const DESCRIPTION_CHARS_MAX: usize = 140;
-const READ: &str = "deployments: read";
 const WRITE: &str = "deployments: write";
 
 #[derive(Deserialize)]
@@ -155,7 +154,7 @@ impl GitHubDeployment {
     }
 
     fn read(&self, operation: &'static str, rest: &str) -> Call {
-        Call::get(operation, self.object(), self.github.route(rest), READ)
+        Call::get(operation, self.object(), self.github.route(rest), WRITE)
     }
 
     fn write(&self, operation: &'static str, rest: &str, body: Value) -> Call {

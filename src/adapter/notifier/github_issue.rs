@@ -53,7 +53,6 @@ pub struct GitHubIssue {
 const LOOKED_AT: usize = 50;
 /// GitHub takes 65536 characters.
 const BODY_CHARS_MAX: usize = 60_000;
-const READ: &str = "issues: read";
 const WRITE: &str = "issues: write";
 
 #[derive(Deserialize)]
@@ -100,7 +99,7 @@ impl GitHubIssue {
         let label = self.labels.first().map_or(String::new(), |label| escape(label));
         let rest =
             format!("/issues?labels={label}&state=all&sort=created&direction=desc&per_page={LOOKED_AT}");
-        let call = self.call("list the issues", &rest, READ);
+        let call = self.call("list the issues", &rest, WRITE);
         let issues: Vec<Issue> = self.github.ask(cx, &call).await?.json(&call)?;
         let ours = |issue: &Issue| issue.body.as_deref().is_some_and(|body| body.contains(hidden));
         Ok(issues.into_iter().find(ours))
@@ -124,7 +123,7 @@ impl GitHubIssue {
     /// Says on an issue that is there what came after, once.
     async fn comment(&self, cx: &Context, issue: &Issue, news: &News, hidden: &str) -> Result<(), Fault> {
         let rest = format!("/issues/{}/comments", issue.number);
-        let read = self.call("read the issue's comments", &format!("{rest}?per_page=100"), READ);
+        let read = self.call("read the issue's comments", &format!("{rest}?per_page=100"), WRITE);
         let said = async || {
             let all: Vec<Comment> = self.github.ask(cx, &read).await?.json(&read)?;
             Ok(all.iter().any(|c| c.body.as_deref().is_some_and(|body| body.contains(hidden))))

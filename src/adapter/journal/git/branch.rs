@@ -104,7 +104,7 @@ impl Branch {
         struct Repository {
             private: bool,
         }
-        let call = Call::get("read the repository", self.place(), self.github.route(""), "metadata: read");
+        let call = Call::get("read the repository", self.place(), self.github.route(""), WRITE);
         Ok(!self.read::<Repository>(cx, &call).await?.private)
     }
 
