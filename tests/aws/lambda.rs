@@ -74,6 +74,10 @@ impl World {
         self.target.apply(&(self.context)(), &Change::Retire { side: SideName::new(side).unwrap() }).await
     }
 
+    async fn revive(&self, side: &str) -> Result<(), Fault> {
+        self.target.apply(&(self.context)(), &Change::Revive { side: SideName::new(side).unwrap() }).await
+    }
+
     async fn look(&self) -> Observed {
         self.target.observe(&(self.context)()).await.unwrap()
     }
@@ -322,6 +326,36 @@ async fn a_function_that_somebody_takes_back_alone_is_seen() {
     world.look().await;
     world.share("green", "0%").await.unwrap();
     assert_eq!(world.green().await, "0 %");
+}
+
+/// A `finish` that was cut off between two aliases, or a hand at one of them.
+#[tokio::test]
+async fn a_function_that_is_through_before_the_others_is_never_taken_for_one_without_anything_new() {
+    let double = double(&["thumbs", "mail"]);
+    let world = World::new(&double.url, "functions: [thumbs, mail], zip: a.zip");
+    world.built("a.zip", "v2");
+    world.deploy("green", "v2").await.unwrap();
+    world.share("green", "10%").await.unwrap();
+    double.state().lambda.point("mail", "production", "2", &[]);
+    let seen = world.look().await;
+    assert!(!["0 %", "10 %", "100 %"].contains(&seen.sides[1].share.to_string().as_str()), "{seen:?}");
+    double.state().lambda.point("mail", "production", "1", &[("2", 0.1)]);
+    world.look().await;
+    world.share("green", "100%").await.unwrap();
+    double.state().lambda.point("thumbs", "production", "2", &[]);
+    let seen = world.look().await;
+    assert_eq!(seen.sides[1].share.to_string(), "100 %");
+    assert!(seen.sides[0].ready().unwrap_err().contains("thumbs is down"), "{seen:?}");
+    let (back, all) =
+        (world.revive("blue").await.unwrap_err(), double.state().lambda.alias("mail", "production"));
+    assert!(back.detail.contains("the alias of thumbs names no version of blue any more"), "{back}");
+    world.look().await;
+    world.share("green", "0%").await.unwrap_err();
+    assert_eq!(double.state().lambda.alias("mail", "production"), all, "both are where they were");
+    // what was cut off is gone on with
+    world.look().await;
+    world.retire("blue").await.unwrap();
+    assert_eq!(double.state().lambda.alias("mail", "production"), ("2".into(), Vec::new()));
 }
 
 #[tokio::test]

@@ -195,6 +195,29 @@ fn credentials_that_expire_in_the_middle_are_taken_anew() {
     assert_eq!(standing(&stage), released());
 }
 
+/// Whatever a `finish` that was cut off left: nobody says that the traffic is back while some of it is not.
+#[test]
+fn a_rollback_after_half_a_finish_says_which_function_has_no_way_back() {
+    let stage = worlds::everything();
+    for command in ["snapshot-db --release v2", "deploy", "shift-traffic --to 10", "verify-metrics"] {
+        stage.expect(0, command);
+    }
+    for command in ["shift-traffic --to 100 --hotfix test", "verify-metrics"] {
+        stage.expect(0, command);
+    }
+    // the first of the two aliases is written, the second is not
+    stage.proxy.plan(When::nth("lambda", "UpdateAlias", 2), Trouble::Internal);
+    let cut = stage.run("finish");
+    assert_ne!(cut.code, 0, "{}{}", cut.out, cut.err);
+    stage.proxy.calm();
+    let before = standing(&stage).aliases;
+    let back = stage.run("rollback");
+    assert_eq!(back.code, 20, "{}{}", back.out, back.err);
+    assert!(!back.out.contains("all traffic is at the baseline"), "{}", back.out);
+    assert!(back.err.contains("thumbs") || back.err.contains("mail"), "{}", back.err);
+    assert_eq!(standing(&stage).aliases, before, "both functions stay where they were");
+}
+
 #[test]
 fn a_denied_write_leaves_the_traffic_where_it_was_and_names_the_permission() {
     let stage = worlds::everything();

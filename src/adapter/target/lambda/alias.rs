@@ -4,6 +4,7 @@
 //! candidate alone in the first place, so a place cannot be a side: a version would change sides in the middle
 //! of `finish`. A version's description says which side it is on; places only help where it says nothing.
 
+use jiff::{SignedDuration, civil::DateTime};
 use std::fmt;
 
 use crate::domain::share::Share;
@@ -94,8 +95,10 @@ pub struct Standing {
     pub routing: Routing,
     /// Which side the description of the primary, and of the additional version, says.
     pub marked: [Option<usize>; 2],
-    /// When the primary was published, as AWS writes it.
-    pub published: String,
+    /// The release that each of them was published for, as its description says.
+    pub released: [Option<String>; 2],
+    /// When each was published, as AWS writes it; empty where it is not known.
+    pub published: [String; 2],
     /// Its code is what would be published now: where it stands alone, there is nothing to split.
     pub newest: bool,
 }
@@ -143,7 +146,7 @@ pub fn place(standings: &[Standing]) -> Vec<Placed> {
     let busy = usize::from(gained > split.len() as u64 * 5000);
     let last = standings
         .iter()
-        .filter_map(|s| Some((&s.published, s.marked[0]?)))
+        .filter_map(|s| Some((&s.published[0], s.marked[0]?)))
         .max_by(|a, b| a.0.cmp(b.0))
         .map_or(0, |(_, side)| side);
     let mut split = split.into_iter();
@@ -153,12 +156,41 @@ pub fn place(standings: &[Standing]) -> Vec<Placed> {
             Some(placed) => placed,
             // nobody is split: all are on the side that was published last
             None if quiet => Placed::two(&standing.routing, last, true),
-            // not changed by this release, or done with it
+            // through with this release before the others are: alone on what they have beside their baseline
+            None if standing.newest && arrived(standing, standings) => {
+                Placed::two(&standing.routing, standing.marked[0].unwrap_or(busy), true)
+            }
+            // not changed by this release
             None if standing.newest => Placed::two(&standing.routing, busy, false),
             // not there yet, or taken out by somebody
             None => Placed::two(&standing.routing, primary, true),
         })
         .collect()
+}
+
+/// Functions of one release are published together: so long may lie between two of them.
+const TOGETHER: SignedDuration = SignedDuration::from_hours(1);
+
+/// Whether an alias that stands alone stands on a version of the release that others are split with: somebody
+/// moved it there, or a `finish` was cut off. Such a function has no way back any more, and must not look as if
+/// this release had nothing to do with it.
+fn arrived(alone: &Standing, standings: &[Standing]) -> bool {
+    let split = standings.iter().filter_map(|s| Some((s, s.routing.additional.as_ref()?)));
+    split.into_iter().any(|(other, (additional, _))| {
+        // a candidate is the later one of two
+        let newer = usize::from(additional.number() > other.routing.primary.number());
+        let same = alone.released[0].is_some() && alone.released[0] == other.released[newer];
+        same && near(&alone.published[0], &other.published[newer])
+    })
+}
+
+/// Times that cannot be read are taken to be near: that refuses, and never hides.
+fn near(a: &str, b: &str) -> bool {
+    let read = |text: &str| DateTime::strptime("%Y-%m-%dT%H:%M:%S%.f%z", text).ok();
+    match (read(a), read(b)) {
+        (Some(a), Some(b)) => a.duration_since(b).abs() <= TOGETHER,
+        _ => true,
+    }
 }
 
 /// The side of the primary, where the descriptions of a pair of versions tell it.

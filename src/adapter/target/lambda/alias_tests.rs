@@ -11,7 +11,11 @@ fn percent(text: &str) -> Share {
 fn standing(primary: &str, additional: Option<(&str, &str)>, marked: [Option<usize>; 2]) -> Standing {
     let additional = additional.map(|(version, share)| (Version(version.into()), percent(share)));
     let routing = Routing { primary: Version(primary.into()), additional };
-    Standing { routing, marked, published: format!("{primary:0>4}"), newest: true }
+    let at = |version: &str| format!("2026-01-{version:0>2}T00:00:00.000+0000");
+    let beside = routing.additional.as_ref().map_or("1", |(version, _)| version.0.as_str());
+    let published = [at(primary), at(beside)];
+    let released = ["v1", "v2"].map(|release| Some(release.into()));
+    Standing { routing, marked, released, published, newest: true }
 }
 
 /// The version on each side, and what the second side has.
@@ -56,6 +60,31 @@ fn a_function_without_anything_new_does_not_count_and_one_that_was_taken_out_doe
     other.newest = false;
     let placed = place(&[split, other]);
     assert_eq!((placed[1].counts, seen(&placed[1])), (true, (["-", "3"], Share::ALL)));
+}
+
+#[test]
+fn a_function_that_is_through_before_the_others_counts_and_has_no_way_back() {
+    let split = standing("7", Some(("8", "100%")), [Some(GREEN), Some(BLUE)]);
+    // published a moment before the other one's candidate, for the same release
+    let mut through = standing("4", None, [Some(BLUE), None]);
+    through.released[0] = Some("v2".into());
+    through.published[0] = "2026-01-07T23:59:58.123+0000".into();
+    let placed = place(&[split.clone(), through.clone()]);
+    assert_eq!((placed[1].counts, seen(&placed[1])), (true, (["4", "-"], Share::NONE)));
+    let shares: Vec<Share> = placed.iter().map(|p| p.shares[BLUE]).collect();
+    assert_eq!(mean(&shares), Share::ALL);
+    // before the others have all of it, it is not where they are
+    let early = standing("7", Some(("8", "10%")), [Some(GREEN), Some(BLUE)]);
+    let placed = place(&[early, through.clone()]);
+    let shares: Vec<Share> = placed.iter().map(|p| p.shares[BLUE]).collect();
+    assert!(![percent("10%"), Share::ALL, Share::NONE].contains(&mean(&shares)));
+    // a name that is always the same does not make an earlier release this one
+    let mut earlier = through.clone();
+    earlier.published[0] = "2026-01-03T00:00:00.000+0000".into();
+    assert!(!place(&[split.clone(), earlier])[1].counts);
+    // what cannot be told apart refuses
+    through.published[0] = String::new();
+    assert!(place(&[split, through])[1].counts);
 }
 
 #[test]
@@ -120,9 +149,13 @@ proptest! {
     fn a_version_never_changes_its_side(
         functions in 1usize..4,
         releases in prop::collection::vec((any::<bool>(), 1u8..8), 1..6),
+        constant in any::<bool>(),
     ) {
         let mut world: Vec<Standing> = (0..functions).map(|_| standing("1", None, [None, None])).collect();
         let (mut serving, mut number) = (BLUE, 1);
+        let day = |number: u32| format!("2026-01-{number:0>2}T00:00:00.000+0000");
+        // some people's releases all have one name
+        let name = |number: u32| if constant { "main".to_string() } else { format!("v{number}") };
         for (finished, changed) in releases {
             let free = 1 - serving;
             number += 1;
@@ -138,12 +171,19 @@ proptest! {
             for function in 0..functions {
                 let old = place(&world)[function].versions[serving].clone().unwrap();
                 let primary = world[function].routing.primary == old;
-                let kept = world[function].marked[usize::from(!primary)];
+                let at = usize::from(!primary);
+                let kept = world[function].marked[at];
+                let (since, of) = (world[function].published[at].clone(), world[function].released[at].clone());
                 // what gets nothing new loses an older candidate
                 let additional = all.contains(&function).then(|| (new.clone(), Share::NONE));
                 let marked = [kept, additional.as_ref().map(|_| free)];
-                world[function] =
-                    Standing { routing: Routing { primary: old, additional }, marked, ..world[function].clone() };
+                world[function] = Standing {
+                    routing: Routing { primary: old, additional },
+                    marked,
+                    released: [of, Some(name(number))],
+                    published: [since, day(number)],
+                    newest: true,
+                };
                 looked(&world, [Share::NONE; 2])?;
             }
             let mut before = Share::NONE;
@@ -155,8 +195,13 @@ proptest! {
                 before = share;
             }
             for function in all.iter().filter(|_| finished) {
-                let (routing, published) = (Routing::alone(&new), format!("{number:0>4}"));
-                world[*function] = Standing { routing, published, marked: [Some(free), None], newest: true };
+                world[*function] = Standing {
+                    routing: Routing::alone(&new),
+                    marked: [Some(free), None],
+                    released: [Some(name(number)), None],
+                    published: [day(number), String::new()],
+                    newest: true,
+                };
                 looked(&world, [Share::ALL; 2])?;
             }
             serving = if finished { free } else { serving };

@@ -139,6 +139,9 @@ impl Lambda {
         split: bool,
     ) -> Result<Standing, Fault> {
         let side = |facts: &Option<Facts>| facts.as_ref()?.mark.as_ref().map(|mark| mark.side);
+        let release = |facts: &Option<Facts>| Some(facts.as_ref()?.mark.as_ref()?.release.clone());
+        let time =
+            |facts: &Option<Facts>| facts.as_ref().map_or_else(String::new, |facts| facts.modified.clone());
         let code = primary.as_ref().map_or("", |facts| facts.code_sha256.as_str());
         // where some are split, those that are not have nothing new, or were left behind
         let newest = split
@@ -147,7 +150,8 @@ impl Lambda {
         Ok(Standing {
             routing: alias.routing.clone(),
             marked: [side(primary), side(additional)],
-            published: primary.as_ref().map_or_else(String::new, |facts| facts.modified.clone()),
+            released: [release(primary), release(additional)],
+            published: [time(primary), time(additional)],
             newest,
         })
     }
