@@ -527,6 +527,22 @@ impl Engine<'_> {
         Ok(())
     }
 
+    /// Whether the newest release is of this version, is over, and has all traffic.
+    async fn serves(&self, ledger: &Ledger<'_>, version: &ReleaseName) -> Result<bool, Failure> {
+        let over = |release: &&Release| {
+            release.name() == version
+                && release
+                    .closed
+                    .as_ref()
+                    .is_some_and(|c| matches!(c.how, Closing::Finished | Closing::Superseded))
+        };
+        let Some(last) = ledger.history.release.as_ref().filter(over) else { return Ok(false) };
+        let world = self.observe_all().await?;
+        Ok(last.opened.targets.iter().all(|(target, origin)| {
+            world.get(target).is_some_and(|seen| seen.share(&origin.candidate) == Share::ALL)
+        }))
+    }
+
     /// After a `finish`: a release of its own that goes back to `version`: deploy, health, all traffic.
     async fn reverse(&self, version: &ReleaseName) -> Result<Done, Failure> {
         self.leased(async |ledger| {
@@ -539,6 +555,9 @@ impl Engine<'_> {
                 )));
             }
             if ledger.history.open().is_none() {
+                if self.serves(ledger, version).await? {
+                    return Ok(Done::new(format!("{version} serves all traffic already: nothing to do")));
+                }
                 self.known_there(version).await?;
                 self.open(ledger, version.clone(), Some(version.clone())).await?;
             }

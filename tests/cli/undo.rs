@@ -162,6 +162,10 @@ async fn after_a_finish_it_goes_back_as_a_release_of_its_own() {
     assert!(refused.err.contains("--to"), "{}", refused.err);
     stage.run("rollback --to v1").await.ends(0);
     assert_eq!(stage.green().await, 0.0);
+    // asked for again, it does not deploy again and go to the other side
+    let again = stage.run("rollback --to v1 --output json").await.ends(0).json();
+    assert_eq!((&again["changed"], stage.green().await), (&"none".into(), 0.0), "{again}");
+    assert!(again["sentence"].as_str().unwrap().contains("nothing to do"), "{again}");
 }
 
 #[tokio::test]
