@@ -11,6 +11,7 @@ mod output;
 mod recheck;
 #[path = "../support/runner_files.rs"]
 mod runner_files;
+mod secrets;
 mod stage;
 mod undo;
 mod waiting;
