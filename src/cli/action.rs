@@ -226,6 +226,21 @@ pub(super) fn folders() -> impl Iterator<Item = &'static str> {
     std::iter::once(".").chain(ACTIONS)
 }
 
+/// A message about flags in the words of the workflow, whose author knows inputs.
+pub(super) fn as_inputs(message: &str, command: &str, commands: &Command) -> String {
+    let own = commands.find_subcommand(command).into_iter().flat_map(Command::get_arguments);
+    let flags = commands.get_arguments().chain(own);
+    let mut told = message.to_string();
+    for arg in flags {
+        let Some((flag, input)) = arg.get_long().zip(of_flag(command, arg)) else { continue };
+        let value = arg.get_value_names().and_then(|names| names.first());
+        let value = value.map_or(String::new(), |value| format!(" <{value}>"));
+        told = told.replace(&format!("'--{flag}{value}'"), &format!("input `{}`", input.name));
+        told = told.replace(&format!("--{flag}{value}"), &format!("input `{}`", input.name));
+    }
+    told
+}
+
 /// Writes the `action.yml` of one folder.
 pub(super) fn file(folder: &str, commands: &Command) -> Option<String> {
     let action = ACTIONS.into_iter().find(|action| *action == folder);

@@ -489,10 +489,19 @@ pub(super) fn done(command: &str, common: &Common, done: &Done) -> u8 {
 }
 
 /// A command line that cannot be read, told where the CI system looks: the flags of an action are its inputs.
-pub(super) fn refuse_on_ci(message: &str) {
+pub(super) fn refuse_on_ci(message: &str, commands: &clap::Command) {
     let variable = |name: &str| std::env::var(name).ok();
-    let failure = Failure::usage(message.trim());
-    let result = CommandResult::new("tidegate", Err(&failure), Facts::default());
+    let command = std::env::args().nth(1).filter(|name| commands.find_subcommand(name).is_some());
+    let command = command.unwrap_or_else(|| "tidegate".into());
+    let message = message.trim().trim_start_matches("error: ");
+    let message = message.split("\n\nFor more information").next().unwrap_or(message);
+    let by_inputs = std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("INPUT_"));
+    let message = match by_inputs {
+        true => super::action::as_inputs(message, &command, commands),
+        false => message.to_string(),
+    };
+    let failure = Failure::usage(message);
+    let result = CommandResult::new(&command, Err(&failure), Facts::default());
     Ci::recognise(&variable, None, None).tell(&result, Some(&failure), true, &identity::around());
 }
 

@@ -291,7 +291,7 @@ pub fn main() -> ExitCode {
             }
             let _ = error.print();
             if code == 2 {
-                app::refuse_on_ci(&error.to_string());
+                app::refuse_on_ci(&error.to_string(), &Cli::command());
             }
             return ExitCode::from(code);
         }

@@ -206,7 +206,7 @@ impl<'a> Ledger<'a> {
             progress.waiting(
                 "lease",
                 &format!(
-                    "{} holds the lease; taking over in {} s unless it gives a sign of life",
+                    "{} is at work; this run waits, and goes on in {} s if that one gives no sign of life",
                     holder.run,
                     left.as_secs()
                 ),

@@ -118,7 +118,16 @@ impl Engine<'_> {
             }
         }
         if to != Share::ALL {
-            let sentence = format!("at {to} and passed: the release stays open");
+            let release = self.standing().await?;
+            let at = release.reached();
+            let passed = release.verdict_here().is_some_and(|j| j.verdict == Verdict::Pass);
+            let sentence = match passed {
+                _ if at > to => {
+                    format!("at {at}, which is past {to}: nothing was moved, the release stays open")
+                }
+                true => format!("at {at} and passed: the release stays open"),
+                false => format!("at {at}: the release stays open"),
+            };
             return Ok(Done::new(sentence).next("tidegate rollout, with a higher --to"));
         }
         let release = self.standing().await?;
@@ -287,7 +296,7 @@ impl Engine<'_> {
             Failure::Verdict { .. } => Failure::Verdict {
                 verdict: Verdict::Fail,
                 sentence: format!("{}; why: {reason}", done.sentence),
-                hint: Some("the same release may be tried again as a new attempt".into()),
+                hint: Some("find out why before it goes out again; it is a new attempt then, under the same name or another".into()),
             },
             Failure::Interrupted { signal, .. } => {
                 Failure::Interrupted { signal, told: Told::plain(done.sentence) }

@@ -96,6 +96,15 @@ impl Engine<'_> {
             _ => "tidegate rollout",
         };
         let since = Duration::try_from(self.clock.now().duration_since(release.split_at)).unwrap_or_default();
+        if let Some(watched) = release.watched.as_ref().filter(|w| w.goal.is_some() && !drifted) {
+            let bake = self.bake_or_least(self.stages().bake_at(self.reached(release)).get());
+            let left = bake.saturating_sub(Duration::from_millis(watched.watched_ms));
+            let due = watched.at.checked_add(left).ok();
+            let sentence =
+                format!("waiting at {}: its bake outlasted the job that watched it", release.reached());
+            let waits = Done { next_at: due, waiting: true, ..Done::new(sentence) };
+            return waits.next("tidegate rollout --if-waiting");
+        }
         Done::new(format!("open at {} for {}{drift}{failed}", release.reached(), spoken(since))).next(next)
     }
 

@@ -239,6 +239,14 @@ impl Engine<'_> {
         if same {
             return Ok(());
         }
+        let newest = ledger.history.release.as_ref().filter(|r| r.attempt == release.attempt);
+        if let Some(back) = newest.filter(|r| r.undoing || r.asked_back.is_some()) {
+            let why = back.asked_back.as_ref().map_or(String::new(), |why| format!(": {why}"));
+            return Err(Failure::Held(Told::new(
+                format!("{} is taken back by {}{why}; this run ended its watch", back.attempt, back.last_run),
+                "`tidegate status` tells where it stands",
+            )));
+        }
         Err(Failure::Held(Told::new(
             "another run moved the traffic while this one watched; what was seen says nothing about the new split",
             "`tidegate status` tells where the release stands",

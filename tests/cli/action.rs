@@ -85,8 +85,16 @@ async fn a_release_goes_out_by_the_steps_of_a_workflow() {
     );
     let (ran, refused) = job.step("action shift-traffic", &[("TO", "101")]).await;
     let text = ran.ends(2).text();
-    assert!(text.contains("101"), "{text}");
-    assert_eq!(refused.summary, "");
+    assert!(
+        text.contains("::error title=tidegate shift-traffic::invalid value '101' for input `to`"),
+        "{text}"
+    );
+    assert_eq!(refused.output("exit-code"), "2");
+    assert!(refused.summary.contains("tidegate shift-traffic"), "{}", refused.summary);
+    let (ran, stranger) = job.step("action shift-traffic", &[("TOO", "10"), release]).await;
+    let text = ran.ends(2).text();
+    assert!(text.contains("input `too`: `shift-traffic` has no such input; did you mean `to`?"), "{text}");
+    assert_eq!(stranger.output("exit-code"), "2");
     // Another step of the same run finds nothing to undo.
     let (ran, kept) = job.step("action rollback", &[("IF", "needed")]).await;
     ran.ends(0);

@@ -14,6 +14,9 @@ async fn a_rollout_that_waits_is_gone_on_with_as_far_as_it_was_to_go() {
     let waiting = stage.run("rollout --release v1 --to 50 --time-limit 1s --output json").await.ends(0);
     assert_eq!(waiting.json()["state"], "waiting", "{}", waiting.text());
     assert_eq!(stage.green().await, 10.0);
+    let told = stage.run("status --output json").await.ends(0).json();
+    assert_eq!(told["state"], "waiting", "{told}");
+    assert!(told["next_at"].is_string(), "{told}");
     let onward = stage.run_as("schedule", ON_SCHEDULE).await.ends(0);
     assert_eq!(stage.green().await, 50.0, "{}", onward.text());
     let nothing = stage.run_as("schedule", ON_SCHEDULE).await.ends(0);
