@@ -26,6 +26,7 @@ mod examples;
 mod lambda;
 mod oidc;
 mod permissions;
+mod preflights;
 mod production;
 mod rds;
 mod rollout;
