@@ -37,13 +37,8 @@ impl Snapshots {
                         format!("{text}: `{other}`; RDS takes snapshots only of what is `available`"),
                     ),
                 }
-                let pauses = status.multi_az == Some(false) || status.engine.starts_with("sqlserver");
-                if pauses && matches!(self.api.source, Source::Instance(_)) && status.member_of.is_none() {
-                    let which = if status.multi_az == Some(false) { "Single-AZ" } else { "SQL Server" };
-                    found.add(
-                        Grade::Warn,
-                        format!("{which}: I/O is suspended for seconds to minutes during the snapshot"),
-                    );
+                if let Some(text) = status.suspended() {
+                    found.add(Grade::Warn, text);
                 }
                 if let Some(key) = status.kms_key.filter(|_| status.encrypted) {
                     found.add(
