@@ -17,6 +17,7 @@ mod troubled;
 mod wire;
 
 mod calls;
+mod canary;
 mod cloudwatch;
 mod credentials;
 mod ecs_alb;
