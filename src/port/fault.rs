@@ -79,6 +79,14 @@ impl Fault {
         self.hint = Some(hint.into());
         self
     }
+
+    /// With its hint, in one line.
+    pub fn told(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{self}; hint: {hint}"),
+            None => self.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Fault {

@@ -25,7 +25,7 @@ pub use command::{Command, Output, Task};
 pub use context::Context;
 pub use database::{Database, Found, SqlAddress};
 pub use fault::{Fault, Treat};
-pub use finding::{Finding, Grade};
+pub use finding::{Finding, Findings, Grade};
 pub use journal::{Appended, Journal};
 pub use metric::{Ask, Metric, Reach, Window};
 pub use notifier::{News, Notifier, Occasion, Posted};

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 use tidegate::document::node::{Kind as Is, Node, parse};
 
 use crate::{
-    double::{Double, rds::Instance, worlds as parts},
+    double::{Double, cloudwatch::metric, rds::Instance, worlds as parts},
     production::Production,
 };
 
@@ -128,6 +128,94 @@ fn weights(production: &Production) -> Vec<i64> {
     let state = production.double.state();
     let rule = state.elb.rules.keys().next().unwrap().clone();
     state.elb.weights(&rule).into_iter().map(|(_, weight)| weight).collect()
+}
+
+/// What CloudWatch has of the side that serves in production.
+fn measured(production: &Production, numbers: &[(&str, &str, &[(&str, &str)], f64)]) {
+    let mut state = production.double.state();
+    for (namespace, name, dimensions, value) in numbers {
+        state.cloudwatch.steady(metric(namespace, name, dimensions), *value);
+    }
+}
+
+/// Plans and preflights it there; what both said.
+fn looked_at(production: &Production, release: &str) -> [String; 2] {
+    ["plan", "preflight"].map(|command| {
+        let before = production.double.calls().len();
+        let ran = production.expect(0, &format!("{command} --environment production --release {release}"));
+        let calls = production.double.calls().split_off(before);
+        assert_eq!(calls.is_empty(), command == "plan", "{calls:#?}");
+        let reads = ["Describe", "List", "Get", "Head"];
+        let writes = calls.iter().find(|call| !reads.iter().any(|read| call.operation.starts_with(read)));
+        assert_eq!(writes, None);
+        format!("{}{}", ran.out, ran.err)
+    })
+}
+
+/// Everything in its file that staging takes away: checks by CloudWatch, stages of minutes, time to drain.
+#[test]
+fn ecs_in_production_is_planned_and_can_be_looked_at() {
+    let double = Double::start();
+    let (rule, blue, _) = parts::service(&double, "api");
+    double.state().s3.bucket("shop-releases");
+    double.state().rds.add(Instance::new("shop"));
+    let production = Production::before(double, &read("ecs", "tidegate.yml"))
+        .with("ALB_RULE", &*rule)
+        .with("REGISTRY", "registry");
+    let group = blue.rsplit(':').next().unwrap();
+    let alb = [("LoadBalancer", "app/api/50dc6c495c0c9188"), ("TargetGroup", group)];
+    let tasks = [("ClusterName", "shop"), ("ServiceName", "api-blue")];
+    measured(
+        &production,
+        &[
+            ("AWS/ApplicationELB", "RequestCount", &alb, 4000.0),
+            ("AWS/ApplicationELB", "HTTPCode_Target_2XX_Count", &alb, 3996.0),
+            ("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", &alb, 4.0),
+            ("AWS/ApplicationELB", "TargetResponseTime", &alb, 0.2),
+            ("AWS/ECS", "CPUUtilization", &tasks, 40.0),
+        ],
+    );
+    let [planned, found] = looked_at(&production, "v2");
+    for wanted in [
+        "3 stages, at least 1h of watching",
+        "verify-metrics for 15m: errors, p95, healthy, cpu",
+        "above 5% for 2m, or above baseline + 0.5pp; warn above baseline + 0.1pp",
+        "retired 1h after the last shift",
+    ] {
+        assert!(planned.contains(wanted), "{wanted}: {planned}");
+    }
+    for wanted in [
+        "ready to go\n",
+        "checks.errors: now: api 0.1 %",
+        "checks.p95: now: api 200 ms",
+        "checks.healthy: now: api 100 %",
+        "checks.cpu: now: api 40 %",
+        "databases.main: rds shop, postgres 15.4, available",
+    ] {
+        assert!(found.contains(wanted), "{wanted}: {found}");
+    }
+}
+
+#[test]
+fn lambda_in_production_is_planned_and_can_be_looked_at() {
+    let production = lambda();
+    for function in ["thumbs", "mail"] {
+        production.double.state().lambda.function(function, "v1", "production");
+        let resource = format!("{function}:production");
+        let version = [("FunctionName", function), ("Resource", &*resource), ("ExecutedVersion", "1")];
+        measured(
+            &production,
+            &[("AWS/Lambda", "Invocations", &version, 1000.0), ("AWS/Lambda", "Errors", &version, 4.0)],
+        );
+        production.write(&format!("dist/{function}.zip"), "v2");
+    }
+    let [planned, found] = looked_at(&production, "v2");
+    for wanted in ["2 stages, at least 20m of watching", "verify-metrics for 10m: errors", "fail above 1%"] {
+        assert!(planned.contains(wanted), "{wanted}: {planned}");
+    }
+    for wanted in ["ready to go\n", "checks.errors: now: jobs 0.4 %", "zip: dist/mail.zip has 2 bytes"] {
+        assert!(found.contains(wanted), "{wanted}: {found}");
+    }
 }
 
 #[test]

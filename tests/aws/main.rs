@@ -17,6 +17,7 @@ mod troubled;
 mod wire;
 
 mod calls;
+mod canary;
 mod cloudwatch;
 mod credentials;
 mod ecs_alb;
@@ -26,6 +27,7 @@ mod examples;
 mod lambda;
 mod oidc;
 mod permissions;
+mod preflights;
 mod production;
 mod rds;
 mod rollout;

@@ -5,7 +5,7 @@
 use std::{
     io::{self, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tidegate::port::{Clock as _, clock::SystemClock};
@@ -125,6 +125,9 @@ struct Shared {
     clock: SystemClock,
     plan: Mutex<Vec<(When, Trouble)>>,
     bucket: Mutex<Option<Bucket>>,
+    /// Requests that go on together, and how many are not there yet.
+    together: Mutex<Option<(When, usize)>>,
+    arrived: Condvar,
     passed: Mutex<Vec<Passed>>,
 }
 
@@ -162,6 +165,8 @@ impl Proxy {
             clock: SystemClock::default(),
             plan: Mutex::default(),
             bucket: Mutex::default(),
+            together: Mutex::default(),
+            arrived: Condvar::new(),
             passed: Mutex::default(),
         });
         let serving = shared.clone();
@@ -187,6 +192,11 @@ impl Proxy {
     pub fn throttle(&self, rate: f64, burst: f64) {
         let at = self.shared.clock.elapsed();
         *locked(&self.shared.bucket) = Some(Bucket { rate, most: burst, tokens: burst, at });
+    }
+
+    /// Holds these requests until so many of them are here at once: with fewer, none gets an answer.
+    pub fn together(&self, when: When, count: usize) {
+        *locked(&self.shared.together) = Some((when, count));
     }
 
     /// Every request so far, in order of their answers.
@@ -221,6 +231,7 @@ impl Shared {
         let mut client = Connection::new(stream);
         while let Some(message) = wire::read_request(&mut client)? {
             let request = Request::of(&message);
+            self.wait_for_others(&request);
             let trouble = self.trouble(&request);
             let answer = self.answer(&message, &request, trouble);
             let shown = answer.as_ref().map_or(0, Message::status);
@@ -246,6 +257,16 @@ impl Shared {
             client.flush()?;
         }
         Ok(())
+    }
+
+    fn wait_for_others(&self, request: &Request) {
+        let mut waiting = locked(&self.together);
+        let Some((_, missing)) = waiting.as_mut().filter(|(when, _)| when.fits(request)) else { return };
+        *missing = missing.saturating_sub(1);
+        self.arrived.notify_all();
+        let some_lack =
+            |waiting: &mut Option<(When, usize)>| waiting.as_ref().is_some_and(|(_, missing)| *missing > 0);
+        drop(self.arrived.wait_while(waiting, some_lack));
     }
 
     fn trouble(&self, request: &Request) -> Option<Trouble> {

@@ -144,19 +144,25 @@ fn hours() -> Context {
 }
 
 #[derive(Default)]
-struct Heard(Mutex<Vec<String>>);
+struct Heard {
+    waited: Mutex<Vec<String>>,
+    told: Mutex<Vec<String>>,
+}
 
 impl Heard {
+    /// What was waited for.
     fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.waited.lock().unwrap().clone()
     }
 }
 
 impl Progress for Heard {
-    fn line(&self, _: &str) {}
+    fn line(&self, line: &str) {
+        self.told.lock().unwrap().push(line.into());
+    }
     fn output(&self, _: &str, _: &str) {}
     fn waiting(&self, subject: &str, text: &str) {
-        self.0.lock().unwrap().push(format!("{subject}: {text}"));
+        self.waited.lock().unwrap().push(format!("{subject}: {text}"));
     }
     fn watching(&self, _: &Watching<'_>) {}
 }
@@ -252,6 +258,39 @@ async fn a_snapshot_is_asked_for_once_and_waited_for_in_percent() {
             ("tidegate:unit", "shop"),
         ];
         assert_eq!(tags, wanted.map(|(k, v)| (k.to_string(), v.to_string())).into());
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_suspends_io_says_so_before_it_is_asked_for() {
+    let text = |which: &str| {
+        format!("snapshot main: {which}: I/O is suspended for seconds to minutes during the snapshot")
+    };
+    for (multi_az, engine, wanted) in [
+        (false, "postgres", vec![text("Single-AZ")]),
+        (true, "postgres", vec![]),
+        (true, "sqlserver-se", vec![text("SQL Server")]),
+    ] {
+        let double = double();
+        let change = |change: &dyn Fn(&mut Instance)| {
+            change(double.state().rds.instances.get_mut("rastup-prod").unwrap());
+        };
+        change(&|instance| (instance.multi_az, instance.engine) = (multi_az, engine.into()));
+        let (db, heard) = (connect(Of::Instance, &double.url), Heard::default());
+        db.snapshot(&hours(), KEY, &heard).await.unwrap();
+        assert_eq!(*heard.told.lock().unwrap(), wanted);
+        // the one that is there already suspends nothing more
+        db.snapshot(&hours(), KEY, &heard).await.unwrap();
+        assert_eq!(heard.told.lock().unwrap().len(), wanted.len());
+        // and nothing is said where nothing is taken
+        change(&|instance| instance.status = "stopped".into());
+        db.snapshot(&hours(), "another", &heard).await.unwrap_err();
+        assert_eq!(heard.told.lock().unwrap().len(), wanted.len());
+    }
+    for of in [Of::Aurora, Of::Documents] {
+        let (double, heard) = (double(), Heard::default());
+        connect(of, &double.url).snapshot(&hours(), KEY, &heard).await.unwrap();
+        assert_eq!(*heard.told.lock().unwrap(), [""; 0], "{of:?}");
     }
 }
 

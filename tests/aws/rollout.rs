@@ -186,6 +186,20 @@ fn ten_services_are_rolled_back_with_batched_reads() {
     assert_eq!(listed, 0);
 }
 
+/// No write is answered before all ten are there.
+#[test]
+fn ten_services_are_rolled_back_at_the_same_time() {
+    let stage = worlds::ten();
+    stage.expect(0, "rollout --release v2 --to 10");
+    stage.proxy.forget();
+    stage.proxy.together(When::all("elasticloadbalancing", "ModifyRule"), 10);
+    stage.expect(0, "rollback --release v2");
+    assert_eq!(stage.proxy.count("elasticloadbalancing", "ModifyRule"), 10);
+    let health = stage.proxy.count("elasticloadbalancing", "DescribeTargetHealth");
+    // of one group each, as AWS has no batch of them: the looks named above, at twenty groups
+    assert!(health <= 80, "{health} looks at the health of groups");
+}
+
 #[test]
 fn credentials_that_expire_in_the_middle_are_taken_anew() {
     let stage = worlds::everything();

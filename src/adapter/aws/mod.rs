@@ -20,7 +20,7 @@ use std::sync::{
 };
 use tokio::sync::OnceCell;
 
-use crate::port::{Context, Fault, Finding, Grade, Treat, adapter::Setting};
+use crate::port::{Context, Fault, Finding, Grade, adapter::Setting};
 use pacer::Pacer;
 
 /// Errors name this as the other side.
@@ -96,10 +96,7 @@ impl Aws {
             || Fault::temporary(PROVIDER, "sts:GetCallerIdentity", "the identity", "no answer in time");
         Some(match asked.unwrap_or_else(|_| Err(late())) {
             Ok((account, arn)) => Finding::new(Grade::Ok, "aws", format!("{arn} in account {account}")),
-            Err(fault) if fault.treat == Treat::Permanent => {
-                Finding::new(Grade::Refuse, "aws", fault.to_string())
-            }
-            Err(fault) => Finding::new(Grade::Unknown, "aws", fault.to_string()),
+            Err(fault) => Finding::fault("aws", &fault),
         })
     }
 

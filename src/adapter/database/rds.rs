@@ -14,7 +14,7 @@ use crate::{
 };
 use api::{Api, Created, Source};
 use name::{Owner, identifier, snapshot_id, tag_value};
-use told::{Snapshot, State};
+use told::{Snapshot, State, Status};
 use wait::Pauses;
 
 mod api;
@@ -138,10 +138,10 @@ impl Database for Snapshots {
                 State::Failed | State::Deleting => {
                     self.remove(cx, &snapshot).await?;
                     self.until_gone(cx, key, progress).await?;
-                    self.begin(cx, key).await?;
+                    self.begin(cx, key, progress).await?;
                 }
             },
-            None => self.begin(cx, key).await?,
+            None => self.begin(cx, key, progress).await?,
         }
         self.until_available(cx, key, progress).await
     }
@@ -258,10 +258,12 @@ impl Snapshots {
     }
 
     /// Asks for the snapshot, once.
-    async fn begin(&self, cx: &Context, key: &str) -> Result<(), Fault> {
+    async fn begin(&self, cx: &Context, key: &str, progress: &dyn Progress) -> Result<(), Fault> {
         const OPERATION: &str = "take the snapshot";
         let (id, source) = (self.id(key), self.api.source.id());
-        self.ready(cx).await?;
+        if let Some(text) = self.ready(cx).await?.suspended() {
+            progress.line(&format!("{}: {text}", self.subject()));
+        }
         let mut tags = self.owner.tags();
         tags.push((name::KEY.into(), tag_value(key)));
         tags.push((name::SNAPSHOT.into(), id.clone()));
@@ -289,8 +291,8 @@ impl Snapshots {
         fault.hint("look at the identifier, the region and the account: `aws rds describe-db-instances`, `aws rds describe-db-clusters`")
     }
 
-    /// Fails unless a snapshot can be taken of the database now.
-    async fn ready(&self, cx: &Context) -> Result<(), Fault> {
+    /// The database; a fault unless a snapshot can be taken of it now.
+    async fn ready(&self, cx: &Context) -> Result<Status, Fault> {
         const OPERATION: &str = "take the snapshot";
         let Some(status) = self.api.status(cx).await? else { return Err(self.absent(OPERATION)) };
         if let Some(cluster) = &status.member_of {
@@ -303,7 +305,7 @@ impl Snapshots {
                 .hint(format!("RDS snapshots the cluster: write `rds: {{cluster: {cluster}}}`")));
         }
         if status.status == "available" {
-            return Ok(());
+            return Ok(status);
         }
         let why =
             format!("its status is `{}`, and RDS takes snapshots only of what is `available`", status.status);

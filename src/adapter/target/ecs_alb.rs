@@ -17,7 +17,7 @@ mod preflight;
 mod weights;
 
 pub use config::Config;
-pub(super) use preflight::{Findings, governed};
+pub(super) use preflight::governed;
 
 use async_trait::async_trait;
 use std::{

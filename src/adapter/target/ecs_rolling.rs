@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use super::ecs_alb::{Findings, governed};
+use super::ecs_alb::governed;
 use crate::{
     adapter::{
         aws::{Access, PROVIDER},
@@ -42,7 +42,7 @@ use crate::{
         share::{Share, SideShares},
     },
     port::{
-        Caps, Change, Context, Fault, Finding, Grade, Pace, Target,
+        Caps, Change, Context, Fault, Finding, Findings, Grade, Pace, Target,
         adapter::{Adapter, Setting, TargetAdapter},
     },
 };
@@ -195,7 +195,7 @@ fn both() -> Option<Share> {
 
 impl EcsRolling {
     async fn findings(&self, cx: &Context) -> Vec<Finding> {
-        let mut findings = Findings { about: format!("ecs_rolling {}", self.object()), list: Vec::new() };
+        let mut findings = Findings::new(format!("ecs_rolling {}", self.object()));
         match self.look(cx).await {
             Err(fault) => findings.fault(&fault),
             Ok(look) => self.examine(cx, &look, &mut findings).await,

@@ -116,6 +116,8 @@ fn of_rds(request: &Request) -> Vec<Ask> {
     };
     let instance = || arn("db", "DBInstanceIdentifier");
     let snapshot = || arn("snapshot", "DBSnapshotIdentifier");
+    let cluster = || arn("cluster", "DBClusterIdentifier");
+    let of_cluster = |key: &str| arn("cluster-snapshot", key);
     let (resources, made) = match request.operation.as_str() {
         "CreateDBSnapshot" => (vec![instance(), snapshot()], snapshot()),
         "DeleteDBSnapshot" => (vec![snapshot()], None),
@@ -125,6 +127,18 @@ fn of_rds(request: &Request) -> Vec<Ask> {
             let groups = more.map(|(kind, key)| arn(kind, key));
             (groups.into_iter().chain([instance(), snapshot()]).collect(), instance())
         }
+        "CreateDBClusterSnapshot" => {
+            let taken = of_cluster("DBClusterSnapshotIdentifier");
+            (vec![cluster(), taken.clone()], taken)
+        }
+        "DeleteDBClusterSnapshot" => (vec![of_cluster("DBClusterSnapshotIdentifier")], None),
+        "RestoreDBClusterFromSnapshot" => {
+            let more = [("subgrp", "DBSubnetGroupName"), ("cluster-pg", "DBClusterParameterGroupName")];
+            let groups = more.map(|(kind, key)| arn(kind, key));
+            let from = of_cluster("SnapshotIdentifier");
+            (groups.into_iter().chain([cluster(), from]).collect(), cluster())
+        }
+        "CreateDBInstance" => (vec![instance(), cluster(), arn("pg", "DBParameterGroupName")], instance()),
         _ => return vec![ask(own, "*")],
     };
     let tags = form.keys().any(|key| key.starts_with("Tags."));

@@ -3,45 +3,32 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::{
-    Needs,
+    ADAPTERS, Needs,
     policy::{EXTRAS, policy},
+    units::UNITS,
 };
+use crate::double::iam::Ask;
 
-/// What other units need instead of, or beside, what the unit of the page needs.
-const ELSEWHERE: [(&str, &str, &str); 6] = [
-    (
-        "a listener's default action splits the traffic",
-        "`elasticloadbalancing:DescribeListeners` and `elasticloadbalancing:ModifyListener`, on `listener/app/NAME/*`",
-        "`DescribeRules` and `ModifyRule`",
-    ),
-    (
-        "`ecs_rolling`",
-        "`ecs:UpdateService` in `shift-traffic` and `rollback`, where the deployment is the shift; `ecs:UntagResource` in `finish`",
-        "all of `elasticloadbalancing`",
-    ),
-    (
-        "a cluster, or `documentdb`",
-        "the same actions with `DBCluster` in their names, on `cluster:NAME` and `cluster-snapshot:*`; `rds:CreateDBInstance` in `restore-db`, for its instances",
-        "those with `DBInstance`, `DBSnapshot`",
-    ),
-    ("Lambda code in a bucket (`s3:`)", "`s3:GetObject` on the package in `deploy`", ""),
+/// What some units need beside what is seen here.
+const BESIDE: [(&str, &str); 3] = [
+    ("Lambda code in a bucket (`s3:`)", "`s3:GetObject` on the package in `deploy`"),
     (
         "tasks with more than one role",
         "`iam:PassRole` on every task role and execution role, with the same condition",
-        "",
     ),
-    ("a role to take on (`aws: {role: …}`)", "`sts:AssumeRole` on it; the policy belongs to that role", ""),
+    ("a role to take on (`aws: {role: …}`)", "`sts:AssumeRole` on it; the policy belongs to that role"),
 ];
 
-pub fn page(needs: &Needs) -> String {
+/// `others`: the needs of the other units, in their order.
+pub fn page(needs: &Needs, others: &[Needs]) -> String {
     let mut text = String::from(
         "# Permissions on AWS\n\n\
          What each subcommand asks AWS for, for a unit with `ecs_alb`, `lambda`, `s3_cloudfront`, an `rds` \
          instance, `cloudwatch` and the `s3` journal. A unit needs the rows of the services it names. \
          The page is written by a test from the calls it saw; another test runs every subcommand with nothing \
-         but its policy.\n\n",
+         but its policy. [Other units](#other-units) come after it.\n\n",
     );
-    table(&mut text, needs);
+    table(&mut text, needs, &[""]);
     text.push_str(
         "\n`rollout` needs what its parts need. `plan` asks AWS for nothing, and looking up who calls \
          (`sts:GetCallerIdentity`) needs no permission.\n\n\
@@ -55,34 +42,55 @@ pub fn page(needs: &Needs) -> String {
     }
     text.push('\n');
     for (command, asks) in needs.iter().filter(|(_, asks)| !asks.is_empty()) {
-        let _ = write!(
-            text,
-            "<details><summary><code>{command}</code></summary>\n\n```json\n{}```\n\n</details>\n\n",
-            policy(command, asks)
-        );
+        details(&mut text, &heading(command, None), &policy(&ADAPTERS, command, asks));
     }
-    text.push_str("## Other units\n\n| with | it takes | in the place of |\n|---|---|---|\n");
-    for (what, takes, instead) in ELSEWHERE {
-        let _ = writeln!(text, "| {what} | {takes} | {instead} |");
+    text.push_str(
+        "## Other units\n\nWhat other parts ask for in the place of those above, from the calls of their own \
+         releases, forward and back, and policies that these were run with.\n\n",
+    );
+    for (unit, needs) in UNITS.iter().zip(others) {
+        let _ = writeln!(text, "### {}\n", unit.with);
+        table(&mut text, needs, unit.own);
+        text.push('\n');
+        for command in unit.policies {
+            let policy = policy(unit.adapters, command, &needs[command]);
+            details(&mut text, &heading(command, Some(unit.with)), &policy);
+        }
+    }
+    text.push_str("### Beside these\n\n| with | it takes |\n|---|---|\n");
+    for (what, takes) in BESIDE {
+        let _ = writeln!(text, "| {what} | {takes} |");
     }
     text
 }
 
-fn table(text: &mut String, needs: &Needs) {
-    let shown: Vec<_> =
-        needs.iter().filter(|(command, asks)| **command != "rollout" && !asks.is_empty()).collect();
+/// What stands over the policy of a command.
+pub fn heading(command: &str, unit: Option<&str>) -> String {
+    let with = unit.map(|unit| format!(" of {}", unit.replace('`', ""))).unwrap_or_default();
+    format!("<summary><code>{command}</code>{with}</summary>")
+}
+
+fn details(text: &mut String, heading: &str, policy: &str) {
+    let _ = write!(text, "<details>{heading}\n\n```json\n{policy}```\n\n</details>\n\n");
+}
+
+/// Which commands ask for which of the actions that begin like one of these.
+fn table(text: &mut String, needs: &Needs, own: &[&str]) {
+    let is_own = |ask: &&Ask| own.iter().any(|start| ask.action.starts_with(start));
+    let shown: Vec<_> = needs
+        .iter()
+        .filter(|(command, asks)| **command != "rollout" && asks.iter().any(|ask| is_own(&ask)))
+        .collect();
     let heads: Vec<String> = shown.iter().map(|(command, _)| format!("`{command}`")).collect();
     let _ = writeln!(text, "| action | {} |", heads.join(" | "));
     let _ = writeln!(text, "|---|{}", "---|".repeat(shown.len()));
     let all: BTreeSet<&String> =
-        shown.iter().flat_map(|(_, asks)| asks.iter()).map(|ask| &ask.action).collect();
+        shown.iter().flat_map(|(_, asks)| asks.iter()).filter(is_own).map(|ask| &ask.action).collect();
     for action in all {
-        let mark =
-            |asks: &BTreeSet<_>| match asks.iter().any(|ask: &crate::double::iam::Ask| ask.action == *action)
-            {
-                true => "x",
-                false => "",
-            };
+        let mark = |asks: &BTreeSet<Ask>| match asks.iter().any(|ask| ask.action == *action) {
+            true => "x",
+            false => "",
+        };
         let marks: Vec<&str> = shown.iter().map(|(_, asks)| mark(asks)).collect();
         let _ = writeln!(text, "| `{action}` | {} |", marks.join(" | "));
     }

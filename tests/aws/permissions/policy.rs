@@ -12,6 +12,8 @@ pub struct Extra {
     /// The statement's name.
     pub sid: &'static str,
     pub commands: &'static [&'static str],
+    /// Of units with one of these; of all where it is empty.
+    pub adapters: &'static [&'static str],
     pub actions: &'static [&'static str],
     /// Without `arn:aws:`; `*` for all.
     pub resources: &'static [&'static str],
@@ -50,6 +52,7 @@ pub const EXTRAS: [Extra; 8] = [
     Extra {
         sid: "CapacityBeforeTraffic",
         commands: &["rollback", "rollout", "shift-traffic"],
+        adapters: &["ecs_alb"],
         actions: &["ecs:UpdateService"],
         resources: &["ecs:eu-west-1:123456789012:service/shop/*"],
         condition: None,
@@ -58,6 +61,7 @@ pub const EXTRAS: [Extra; 8] = [
     Extra {
         sid: "WhyADeployFailed",
         commands: &["deploy", "rollout"],
+        adapters: &["ecs_alb"],
         actions: &["ecs:DescribeTasks", "ecs:ListTasks"],
         resources: &["*"],
         condition: None,
@@ -66,6 +70,7 @@ pub const EXTRAS: [Extra; 8] = [
     Extra {
         sid: "PagesThatTheNewReleaseLacks",
         commands: &["rollback", "rollout", "shift-traffic"],
+        adapters: &["s3_cloudfront"],
         actions: &["s3:DeleteObject"],
         resources: &["s3:::shop-web/*"],
         condition: None,
@@ -74,6 +79,7 @@ pub const EXTRAS: [Extra; 8] = [
     Extra {
         sid: "WhyASnapshotFailed",
         commands: &["rollout", "snapshot-db"],
+        adapters: &["rds"],
         actions: &["rds:DescribeEvents"],
         resources: &["*"],
         condition: None,
@@ -82,6 +88,7 @@ pub const EXTRAS: [Extra; 8] = [
     Extra {
         sid: "IfYourOwnKeyEncryptsTheDatabase",
         commands: &["restore-db", "rollout", "snapshot-db"],
+        adapters: &["rds"],
         actions: &["kms:CreateGrant", "kms:DescribeKey"],
         resources: &["kms:eu-west-1:123456789012:key/*"],
         condition: Some(("StringEquals", "kms:ViaService", "rds.eu-west-1.amazonaws.com")),
@@ -90,6 +97,7 @@ pub const EXTRAS: [Extra; 8] = [
     Extra {
         sid: "IfYourOwnKeyEncryptsABucketToRead",
         commands: ALL,
+        adapters: &[],
         actions: &["kms:Decrypt"],
         resources: &["kms:eu-west-1:123456789012:key/*"],
         condition: Some(("StringEquals", "kms:ViaService", "s3.eu-west-1.amazonaws.com")),
@@ -98,6 +106,7 @@ pub const EXTRAS: [Extra; 8] = [
     Extra {
         sid: "IfYourOwnKeyEncryptsABucketToWrite",
         commands: WRITES,
+        adapters: &[],
         actions: &["kms:GenerateDataKey"],
         resources: &["kms:eu-west-1:123456789012:key/*"],
         condition: Some(("StringEquals", "kms:ViaService", "s3.eu-west-1.amazonaws.com")),
@@ -106,6 +115,7 @@ pub const EXTRAS: [Extra; 8] = [
     Extra {
         sid: "IfAnImageIsInYourRegistry",
         commands: &["deploy", "rollout"],
+        adapters: &["lambda"],
         actions: &["ecr:BatchGetImage", "ecr:GetRepositoryPolicy", "ecr:SetRepositoryPolicy"],
         resources: &["ecr:eu-west-1:123456789012:repository/*"],
         condition: None,
@@ -128,9 +138,13 @@ fn patterns(resource: &str) -> Vec<String> {
         "arn:aws:s3:::shop-web/".to_string(),
         format!("arn:aws:ecs:{REGION}:{ACCOUNT}:service/shop/"),
         format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/api:"),
+        format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/jobs:"),
         format!("arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:listener-rule/app/api/"),
+        format!("arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:listener/app/api/"),
         format!("arn:aws:rds:{REGION}:{ACCOUNT}:snapshot:shop-production-"),
         format!("arn:aws:rds:{REGION}:{ACCOUNT}:db:shop-restored"),
+        format!("arn:aws:rds:{REGION}:{ACCOUNT}:cluster-snapshot:shop-production-"),
+        format!("arn:aws:rds:{REGION}:{ACCOUNT}:cluster:shop-restored"),
     ];
     if resource.starts_with("arn:aws:lambda:") {
         // with and without a version or an alias after the name
@@ -144,7 +158,7 @@ fn patterns(resource: &str) -> Vec<String> {
 }
 
 /// Seen actions, those with the same resources together; then the extras of this command.
-fn statements(command: &str, asks: &BTreeSet<Ask>) -> Vec<Statement> {
+fn statements(adapters: &[&str], command: &str, asks: &BTreeSet<Ask>) -> Vec<Statement> {
     let mut of_action: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for ask in asks {
         of_action.entry(&ask.action).or_default().extend(patterns(&ask.resource));
@@ -162,7 +176,12 @@ fn statements(command: &str, asks: &BTreeSet<Ask>) -> Vec<Statement> {
             Statement { sid: None, actions, resources, condition }
         })
         .collect();
-    for extra in EXTRAS.iter().filter(|extra| extra.commands.contains(&command)) {
+    let here = |extra: &&Extra| {
+        let of_all = extra.adapters.is_empty();
+        extra.commands.contains(&command)
+            && (of_all || extra.adapters.iter().any(|adapter| adapters.contains(adapter)))
+    };
+    for extra in EXTRAS.iter().filter(here) {
         let resource = |text: &&str| if *text == "*" { "*".into() } else { format!("arn:aws:{text}") };
         let resources: BTreeSet<String> = extra.resources.iter().map(resource).collect();
         let known = |action: &String| {
@@ -182,9 +201,10 @@ fn statements(command: &str, asks: &BTreeSet<Ask>) -> Vec<Statement> {
     statements
 }
 
-/// The policy as JSON, its keys in the order in which people read them.
-pub fn policy(command: &str, asks: &BTreeSet<Ask>) -> String {
-    let statements: Vec<String> = statements(command, asks).iter().map(shown).collect();
+/// The policy of a command in a unit with these adapters as JSON, its keys in the order in which people read
+/// them.
+pub fn policy(adapters: &[&str], command: &str, asks: &BTreeSet<Ask>) -> String {
+    let statements: Vec<String> = statements(adapters, command, asks).iter().map(shown).collect();
     format!("{{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n{}\n  ]\n}}\n", statements.join(",\n"))
 }
 

@@ -101,6 +101,42 @@ async fn storage_is_asked_for_only_where_rds_lets_it_be() {
     }
 }
 
+/// RDS has `default.FAMILY` and `default:ENGINE-VERSION`; a name that merely begins like them is somebody's own.
+#[tokio::test]
+async fn groups_of_somebody_s_own_are_kept_whatever_they_are_called_and_those_of_rds_left_to_it() {
+    for (parameters, options, wanted) in [
+        ("default-tuned-pg15", "default-audited", [Some("default-tuned-pg15"), Some("default-audited")]),
+        ("defaults", "defaulted", [Some("defaults"), Some("defaulted")]),
+        ("default.postgres15", "default:postgres-15", [None, None]),
+    ] {
+        let double = double();
+        {
+            let mut state = double.state();
+            let old = state.rds.instances["rastup-prod"].clone();
+            state.rds.add(Instance {
+                parameter_group: parameters.into(),
+                option_group: options.into(),
+                ..old
+            });
+            let old = state.rds.clusters["rastup-aurora"].clone();
+            state.rds.add_cluster(Cluster { parameter_group: parameters.into(), ..old });
+        }
+        let names = ["DBParameterGroupName", "OptionGroupName", "DBClusterParameterGroupName"];
+        for (of, wanted) in
+            [(Of::Instance, [wanted[0], wanted[1], None]), (Of::Aurora, [None, None, wanted[0]])]
+        {
+            let (db, cx) = (connect(of, &double.url), hours());
+            let artifact = db.snapshot(&cx, KEY, &Silent).await.unwrap();
+            let into = if of == Of::Instance { "back" } else { "aurora-back" };
+            db.restore(&cx, &artifact, into, &Silent).await.unwrap();
+            let state = double.state();
+            let asked = &state.rds.asked[into];
+            let got = names.map(|name| asked.get(name).map(String::as_str));
+            assert_eq!(got, wanted, "{of:?} with {parameters} and {options}");
+        }
+    }
+}
+
 /// A Multi-AZ cluster, whose instances RDS makes itself.
 #[tokio::test]
 async fn a_multi_az_cluster_is_asked_for_iops_only_where_its_storage_takes_them() {

@@ -6,7 +6,7 @@ use crate::{
         database::space,
         sql_client::{address::Address, address::Encryption, postgres::Client},
     },
-    port::{Context, Fault, Finding, Grade, Treat},
+    port::{Context, Fault, Finding, Grade},
 };
 
 /// Tables and sequences the user may not read.
@@ -22,12 +22,7 @@ impl Postgres {
     pub(super) async fn look(&self, cx: &Context) -> Vec<Finding> {
         let mut found = Vec::new();
         if let Err(fault) = self.look_into(cx, &mut found).await {
-            let grade = match fault.treat {
-                Treat::Permanent => Grade::Refuse,
-                Treat::Temporary | Treat::OutcomeUnknown => Grade::Unknown,
-            };
-            let hint = fault.hint.as_ref().map_or(String::new(), |hint| format!("; {hint}"));
-            found.push(Finding::new(grade, self.about(), format!("{fault}{hint}")));
+            found.push(Finding::fault(self.about(), &fault));
         }
         found
     }

@@ -1,52 +1,47 @@
 //! What a person should know before a snapshot is taken.
 
 use super::{Snapshots, api::Source};
-use crate::port::{Context, Fault, Finding, Grade, Treat};
+use crate::port::{Context, Finding, Findings, Grade};
 
 /// A share of the quota from which it is worth a word, in percent.
 const QUOTA_NEAR: i64 = 90;
 
 impl Snapshots {
     pub(super) async fn findings(&self, cx: &Context) -> Vec<Finding> {
-        let about = format!("databases.{}", self.name);
-        let mut found = Vec::new();
-        let mut say = |grade, text: String| found.push(Finding::new(grade, &about, text));
+        let mut found = Findings::new(format!("databases.{}", self.name));
         let id = self.api.source.id();
         match self.api.status(cx).await {
             Err(fault) => {
-                let (grade, text) = graded(&fault);
-                say(grade, text);
-                return found;
+                found.fault(&fault);
+                return found.list;
             }
-            Ok(None) => say(Grade::Refuse, self.absent("look at the database").detail + ": " + id),
+            Ok(None) => found.add(Grade::Refuse, self.absent("look at the database").detail + ": " + id),
             Ok(Some(status)) => {
                 let text = format!("{} {id}, {} {}", self.kind, status.engine, status.engine_version);
                 match (&status.member_of, status.status.as_str()) {
-                    (Some(cluster), _) => say(
+                    (Some(cluster), _) => found.add(
                         Grade::Refuse,
                         format!(
                             "{text}: a member of the cluster {cluster}: write `rds: {{cluster: {cluster}}}`"
                         ),
                     ),
                     _ if self.kind == "documentdb" && status.engine != "docdb" => {
-                        say(Grade::Refuse, format!("{text}: not DocumentDB: write `rds: {{cluster: {id}}}`"));
+                        found.add(
+                            Grade::Refuse,
+                            format!("{text}: not DocumentDB: write `rds: {{cluster: {id}}}`"),
+                        );
                     }
-                    (None, "available") => say(Grade::Ok, format!("{text}, available")),
-                    (None, other) => say(
+                    (None, "available") => found.add(Grade::Ok, format!("{text}, available")),
+                    (None, other) => found.add(
                         Grade::Refuse,
                         format!("{text}: `{other}`; RDS takes snapshots only of what is `available`"),
                     ),
                 }
-                let pauses = status.multi_az == Some(false) || status.engine.starts_with("sqlserver");
-                if pauses && matches!(self.api.source, Source::Instance(_)) && status.member_of.is_none() {
-                    let which = if status.multi_az == Some(false) { "Single-AZ" } else { "SQL Server" };
-                    say(
-                        Grade::Warn,
-                        format!("{which}: I/O is suspended for seconds to minutes during the snapshot"),
-                    );
+                if let Some(text) = status.suspended() {
+                    found.add(Grade::Warn, text);
                 }
                 if let Some(key) = status.kms_key.filter(|_| status.encrypted) {
-                    say(
+                    found.add(
                         Grade::Ok,
                         format!(
                             "encrypted with {key}; a key of your own must let the identity do kms:DescribeKey \
@@ -57,11 +52,10 @@ impl Snapshots {
             }
         }
         if let Err(fault) = self.api.snapshots(cx).await {
-            let (grade, text) = graded(&fault);
-            say(grade, text);
+            found.fault(&fault);
         }
         match self.api.quota(cx).await {
-            Ok(Some((used, most))) if used * 100 >= most * QUOTA_NEAR => say(
+            Ok(Some((used, most))) if used * 100 >= most * QUOTA_NEAR => found.add(
                 Grade::Warn,
                 format!(
                     "{used} of the {most} manual snapshots that the account may have; they never expire: \
@@ -70,7 +64,7 @@ impl Snapshots {
             ),
             Ok(_) => {}
             Err(fault) => {
-                say(Grade::Unknown, format!("how many snapshots the quota leaves: {}", graded(&fault).1));
+                found.add(Grade::Unknown, format!("how many snapshots the quota leaves: {}", fault.told()));
             }
         }
         let writes = match self.api.source {
@@ -81,16 +75,7 @@ impl Snapshots {
                 "rds:CreateDBClusterSnapshot, rds:AddTagsToResource and, for `keep`, rds:DeleteDBClusterSnapshot"
             }
         };
-        say(Grade::Unknown, format!("whether the identity has {writes} shows only when they are used"));
-        found
+        found.add(Grade::Unknown, format!("whether the identity has {writes} shows only when they are used"));
+        found.list
     }
-}
-
-fn graded(fault: &Fault) -> (Grade, String) {
-    let grade = match fault.treat {
-        Treat::Permanent => Grade::Refuse,
-        Treat::Temporary | Treat::OutcomeUnknown => Grade::Unknown,
-    };
-    let hint = fault.hint.as_ref().map_or(String::new(), |hint| format!("; {hint}"));
-    (grade, format!("{fault}{hint}"))
 }

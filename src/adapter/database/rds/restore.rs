@@ -274,9 +274,11 @@ pub(super) fn security_groups(groups: Option<&[VpcSecurityGroupMembership]>) -> 
 }
 
 /// A group that somebody made. RDS picks its default groups by the version of the snapshot, which may be
-/// older than the database's by now.
+/// older than the database's by now. Theirs are `default.FAMILY` and `default:ENGINE-VERSION`, with characters
+/// that no name of somebody's own group may have.
 pub(super) fn own_group(name: Option<&String>) -> Option<String> {
-    name.filter(|name| !name.is_empty() && !name.starts_with("default")).cloned()
+    let of_rds = |name: &str| ["default.", "default:"].iter().any(|start| name.starts_with(start));
+    name.filter(|name| !name.is_empty() && !of_rds(name)).cloned()
 }
 
 pub(super) fn parameter_group(instance: &DbInstance) -> Option<String> {

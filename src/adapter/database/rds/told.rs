@@ -21,6 +21,19 @@ pub struct Status {
     pub member_of: Option<String>,
 }
 
+impl Status {
+    /// What a snapshot does to an instance that has no standby to take it of, and to SQL Server with one.
+    pub fn suspended(&self) -> Option<String> {
+        let which = match self.multi_az? {
+            _ if self.member_of.is_some() => return None,
+            false => "Single-AZ",
+            true if self.engine.starts_with("sqlserver") => "SQL Server",
+            true => return None,
+        };
+        Some(format!("{which}: I/O is suspended for seconds to minutes during the snapshot"))
+    }
+}
+
 pub struct Snapshot {
     pub id: String,
     /// The instance or cluster it was taken of.

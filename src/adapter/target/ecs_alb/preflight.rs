@@ -9,12 +9,12 @@ use crate::{
         ecs_api::{revision_of, task_definition::from_file},
     },
     domain::duration::spoken,
-    port::{Context, Fault, Finding, Grade},
+    port::{Context, Finding, Findings, Grade},
 };
 use std::time::Duration;
 
 pub async fn preflight(target: &EcsAlb, cx: &Context) -> Vec<Finding> {
-    let mut findings = Findings { about: format!("ecs_alb {}", target.place.object()), list: Vec::new() };
+    let mut findings = Findings::new(format!("ecs_alb {}", target.place.object()));
     match target.look(cx).await {
         Err(fault) => findings.fault(&fault),
         Ok(look) => {
@@ -35,29 +35,6 @@ pub async fn preflight(target: &EcsAlb, cx: &Context) -> Vec<Finding> {
          ecs:UpdateService, ecs:TagResource and iam:PassRole for the task's roles: only a change tells",
     );
     findings.list
-}
-
-pub struct Findings {
-    pub about: String,
-    pub list: Vec<Finding>,
-}
-
-impl Findings {
-    pub fn add(&mut self, grade: Grade, message: impl Into<String>) {
-        self.list.push(Finding::new(grade, self.about.clone(), message));
-    }
-
-    /// What cannot be read cannot be released.
-    pub fn fault(&mut self, fault: &Fault) {
-        self.add(Grade::Refuse, told(fault));
-    }
-}
-
-fn told(fault: &Fault) -> String {
-    match &fault.hint {
-        Some(hint) => format!("{fault}; hint: {hint}"),
-        None => fault.to_string(),
-    }
 }
 
 /// What stickiness means for a share.
@@ -191,7 +168,7 @@ async fn groups(target: &EcsAlb, cx: &Context, look: &Look, findings: &mut Findi
         let attributes = match target.balancer.attributes(cx, group).await {
             Ok(attributes) => attributes,
             Err(fault) => {
-                findings.add(Grade::Unknown, told(&fault));
+                findings.unknown(&fault);
                 continue;
             }
         };

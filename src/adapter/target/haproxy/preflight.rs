@@ -8,18 +8,18 @@ use super::{
 use crate::{
     adapter::haproxy_api::outcomes,
     domain::{observed::Health, share::Share},
-    port::{Context, Fault, Finding, Grade},
+    port::{Context, Finding, Findings, Grade},
 };
 
 /// Shares below this are out of reach only for sides of very different size.
 const SMALLEST_USUAL: u16 = 100;
 
 pub async fn preflight(target: &Haproxy, cx: &Context) -> Vec<Finding> {
-    let mut findings = Findings { about: format!("haproxy {}", target.backend), list: Vec::new() };
+    let mut findings = Findings::new(format!("haproxy {}", target.backend));
     let look = match target.look(cx).await {
         Ok(look) => look,
         Err(fault) => {
-            findings.add(Grade::Refuse, told(&fault));
+            findings.add(Grade::Refuse, fault.told());
             return findings.list;
         }
     };
@@ -41,24 +41,6 @@ pub async fn preflight(target: &Haproxy, cx: &Context) -> Vec<Finding> {
     findings.list
 }
 
-struct Findings {
-    about: String,
-    list: Vec<Finding>,
-}
-
-impl Findings {
-    fn add(&mut self, grade: Grade, message: impl Into<String>) {
-        self.list.push(Finding::new(grade, self.about.clone(), message));
-    }
-}
-
-fn told(fault: &Fault) -> String {
-    match &fault.hint {
-        Some(hint) => format!("{fault}; hint: {hint}"),
-        None => fault.to_string(),
-    }
-}
-
 /// A `set weight` without a weight changes nothing, and is refused for its level before its form.
 async fn permission(target: &Haproxy, cx: &Context, findings: &mut Findings) {
     let Some(server) = target.sides.0[0].servers.first() else { return };
@@ -67,7 +49,7 @@ async fn permission(target: &Haproxy, cx: &Context, findings: &mut Findings) {
         Ok(answer) => answer,
         Err(failed) => {
             let fault = failed.reading("ask for permission", &target.object());
-            return findings.add(Grade::Unknown, told(&fault));
+            return findings.unknown(&fault);
         }
     };
     match outcomes(&answer, 1).as_deref() {

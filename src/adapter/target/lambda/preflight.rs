@@ -16,7 +16,7 @@ use super::{
 use crate::{
     adapter::aws::{Intent, call},
     domain::{observed::Health, share::Share},
-    port::{Context, Fault, Finding, Grade},
+    port::{Context, Fault, Finding, Findings, Grade},
 };
 
 /// More than this of the same kind is summed up.
@@ -32,8 +32,7 @@ struct Found {
 }
 
 pub async fn preflight(target: &Lambda, cx: &Context) -> Vec<Finding> {
-    let about = format!("lambda {}", target.whole());
-    let mut findings = Findings { about, list: Vec::new() };
+    let mut findings = Findings::new(format!("lambda {}", target.whole()));
     let mut reads = Vec::with_capacity(target.functions.len());
     for function in 0..target.functions.len() {
         reads.push(target.found(cx, function).boxed());
@@ -42,17 +41,22 @@ pub async fn preflight(target: &Lambda, cx: &Context) -> Vec<Finding> {
     let mut well = Vec::new();
     for (name, found) in target.functions.iter().zip(read) {
         match found {
-            Ok(found) => match refusals(target, name, &found) {
-                refusals if refusals.is_empty() => well.push(format!("{name}: {}", found.routing)),
-                refusals => refusals.into_iter().for_each(|why| findings.add(Grade::Refuse, why)),
-            },
-            Err(fault) => findings.add(Grade::Refuse, told(&fault)),
+            Ok(found) => {
+                let refusals = refusals(target, name, &found);
+                match &found.provisioned {
+                    Err(fault) => findings.fault(fault),
+                    Ok(_) if refusals.is_empty() => well.push(format!("{name}: {}", found.routing)),
+                    Ok(_) => {}
+                }
+                refusals.into_iter().for_each(|why| findings.add(Grade::Refuse, why));
+            }
+            Err(fault) => findings.fault(&fault),
         }
     }
     if !well.is_empty() {
         findings.add(Grade::Ok, listed(&well));
     }
-    findings.summed();
+    sum_up(&mut findings);
     code_of(target, &mut findings).await;
     let publishes = match &target.source {
         Source::Elsewhere => "with an `image:` also UpdateFunctionCode and PublishVersion",
@@ -66,32 +70,13 @@ pub async fn preflight(target: &Lambda, cx: &Context) -> Vec<Finding> {
     findings.list
 }
 
-struct Findings {
-    about: String,
-    list: Vec<Finding>,
-}
-
-impl Findings {
-    fn add(&mut self, grade: Grade, message: impl Into<String>) {
-        self.list.push(Finding::new(grade, self.about.clone(), message));
-    }
-
-    /// A thousand functions with the same trouble are one thing to read.
-    fn summed(&mut self) {
-        let more = self.list.len().saturating_sub(SHOWN_MAX);
-        if more > 1 {
-            let grade = self.list.iter().map(|finding| finding.grade).max().unwrap_or(Grade::Refuse);
-            self.list.sort_by_key(|finding| std::cmp::Reverse(finding.grade));
-            self.list.truncate(SHOWN_MAX);
-            self.add(grade, format!("and {more} more findings like these"));
-        }
-    }
-}
-
-fn told(fault: &Fault) -> String {
-    match &fault.hint {
-        Some(hint) => format!("{fault}; hint: {hint}"),
-        None => fault.to_string(),
+/// A thousand functions with the same trouble are one thing to read.
+fn sum_up(findings: &mut Findings) {
+    if findings.list.len() > SHOWN_MAX + 1 {
+        findings.list.sort_by_key(|finding| std::cmp::Reverse(finding.grade));
+        let more = findings.list.split_off(SHOWN_MAX);
+        let grade = more.iter().map(|finding| finding.grade).max().unwrap_or(Grade::Refuse);
+        findings.add(grade, format!("and {} more findings like these", more.len()));
     }
 }
 
@@ -172,13 +157,11 @@ fn refusals(target: &Lambda, name: &str, found: &Found) -> Vec<String> {
         let (serving, latest) = (text(&found.serving.dead_letters), text(&found.latest.dead_letters));
         refusals.push(unlike("the dead-letter target", &serving, &latest));
     }
-    match &found.provisioned {
-        Ok(false) => {}
-        Ok(true) => refusals.push(format!(
+    if let Ok(true) = found.provisioned {
+        refusals.push(format!(
             "{name}: alias {alias} has provisioned concurrency, which excludes weights: give it to the versions, or \
              remove it: `aws lambda delete-provisioned-concurrency-config --function-name {name} --qualifier {alias}`"
-        )),
-        Err(fault) => refusals.push(told(fault)),
+        ));
     }
     if found.latest.image && !matches!(target.source, Source::Elsewhere) {
         refusals

@@ -8,27 +8,16 @@ use super::{
     look::{Look, is_bucket, origins},
     state::OWN,
 };
-use crate::port::{Context, Fault, Finding, Grade};
+use crate::port::{Context, Finding, Findings, Grade};
 
 /// Seconds.
 const ERROR_CACHED_MAX: i64 = 60;
 
-struct Findings {
-    about: String,
-    list: Vec<Finding>,
-}
-
-impl Findings {
-    fn add(&mut self, grade: Grade, message: impl Into<String>) {
-        self.list.push(Finding::new(grade, self.about.clone(), message));
-    }
-}
-
 pub async fn preflight(site: &Site, cx: &Context) -> Vec<Finding> {
-    let mut findings = Findings { about: site.object(), list: Vec::new() };
+    let mut findings = Findings::new(site.object());
     match site.files().await {
         Ok(files) => folder(site, &files, &mut findings),
-        Err(fault) => findings.add(Grade::Refuse, told(&fault)),
+        Err(fault) => findings.fault(&fault),
     }
     // listing first: without that permission S3 says of what is not there that it is forbidden
     let own = format!("{}{OWN}", site.prefix.as_str());
@@ -43,7 +32,7 @@ pub async fn preflight(site: &Site, cx: &Context) -> Vec<Finding> {
                 public(site, cx, &mut findings).await;
             }
         }
-        Err(fault) => findings.add(Grade::Refuse, told(&fault)),
+        Err(fault) => findings.fault(&fault),
     }
     match site.store.versioned(cx).await {
         Ok(true) => findings.add(Grade::Ok, "the bucket keeps old versions of objects"),
@@ -51,12 +40,12 @@ pub async fn preflight(site: &Site, cx: &Context) -> Vec<Finding> {
             Grade::Ok,
             "the bucket keeps no old versions of objects: the way back is in `.tidegate/` alone",
         ),
-        Err(fault) => findings.add(Grade::Unknown, told(&fault)),
+        Err(fault) => findings.unknown(&fault),
     }
     if let Some(cdn) = &site.cdn {
         match cdn.look(cx).await {
             Ok(found) => distribution(site, &found, &mut findings),
-            Err(fault) => findings.add(Grade::Refuse, told(&fault)),
+            Err(fault) => findings.fault(&fault),
         }
     }
     let acl = if site.store.acl.is_some() { "s3:PutObjectAcl, " } else { "" };
@@ -68,13 +57,6 @@ pub async fn preflight(site: &Site, cx: &Context) -> Vec<Finding> {
     };
     findings.add(Grade::Unknown, format!("whether the identity has {acl}{writes}: only a write can tell"));
     findings.list
-}
-
-fn told(fault: &Fault) -> String {
-    match &fault.hint {
-        Some(hint) => format!("{fault}; hint: {hint}"),
-        None => fault.to_string(),
-    }
 }
 
 fn folder(site: &Site, files: &[Local], findings: &mut Findings) {
@@ -124,7 +106,7 @@ async fn public(site: &Site, cx: &Context, findings: &mut Findings) {
             );
             findings.add(grade, message);
         }
-        Err(fault) => findings.add(Grade::Unknown, told(&fault)),
+        Err(fault) => findings.unknown(&fault),
     }
 }
 
@@ -146,7 +128,7 @@ fn distribution(site: &Site, found: &Distribution, findings: &mut Findings) {
     match domains.iter().any(|(domain, _)| is_bucket(domain, bucket)) {
         true => match site.viewer_root(found) {
             Ok(root) => findings.add(Grade::Ok, format!("{name} serves the site as {root}")),
-            Err(fault) => findings.add(Grade::Refuse, told(&fault)),
+            Err(fault) => findings.fault(&fault),
         },
         false => {
             let named: Vec<&str> = domains.iter().map(|(domain, _)| domain.as_str()).collect();

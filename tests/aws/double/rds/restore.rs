@@ -236,7 +236,9 @@ impl Rds {
 
     fn group(&self, form: &Form, name: &str, default: &str) -> Result<String, Refusal> {
         let Some(group) = form.get(name) else { return Ok(default.into()) };
-        match self.groups.contains(group) || group.starts_with("default") {
+        let of_rds =
+            group == "default" || ["default.", "default:"].iter().any(|start| group.starts_with(start));
+        match self.groups.contains(group) || of_rds {
             true => Ok(group.clone()),
             false => Err((404, "DBParameterGroupNotFound", format!("{name} {group} not found."))),
         }
