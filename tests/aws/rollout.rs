@@ -17,11 +17,11 @@ use crate::{
 
 /// More than a release takes.
 const CALLS_MAX: usize = 2000;
-/// Every tenth call is tried, before its effect and after; `TIDEGATE_KILL_EVERY=1` tries each, which takes some
-/// twenty minutes for either.
-const EVERY: usize = 10;
+/// Every twenty-fifth call is tried, before its effect and after. `TIDEGATE_KILL_EVERY=1` tries each: on two cores
+/// with nothing else to do, some twenty minutes for either.
+const EVERY: usize = 25;
 /// Processes at a time: they mostly wait for the lease of the one that was killed.
-const AT_ONCE: usize = 20;
+const AT_ONCE: usize = 6;
 const RESTARTS_MAX: usize = 8;
 
 /// What the double holds of a release, apart from when it came to it.
