@@ -506,14 +506,19 @@ fn fill_env(node: &mut Node, env: &dyn Fn(&str) -> Option<String>, unset: &mut V
     let position = node.position;
     match &mut node.kind {
         Is::Text(text) => {
-            while let Some((before, rest)) = text.split_once("{{env.") {
-                let Some((name, after)) = rest.split_once("}}") else { return };
-                let value = env(name).unwrap_or_else(|| {
-                    unset.push((position, name.to_string()));
-                    String::new()
-                });
-                *text = format!("{before}{value}{after}");
+            // what a variable holds is text, and never asks for another one
+            let (mut filled, mut left) = (String::new(), text.as_str());
+            while let Some((before, (name, after))) =
+                left.split_once("{{env.").and_then(|(before, rest)| Some((before, rest.split_once("}}")?)))
+            {
+                filled.push_str(before);
+                match env(name) {
+                    Some(value) => filled.push_str(&value),
+                    None => unset.push((position, name.to_string())),
+                }
+                left = after;
             }
+            *text = filled + left;
         }
         Is::Map(fields) => fields.iter_mut().for_each(|f| fill_env(&mut f.value, env, unset)),
         Is::List(items) => items.iter_mut().for_each(|item| fill_env(item, env, unset)),
@@ -551,5 +556,28 @@ fn variables<'a>(node: &'a Node, found: &mut Vec<&'a str>) {
         }
         Is::List(items) => items.iter().for_each(|item| variables(item, found)),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_variable_holds_is_not_filled_in_again() {
+        let position = Position { line: 1, column: 1 };
+        let of = |text: &str| {
+            let (mut node, mut unset) = (Node { position, kind: Is::Text(text.into()) }, Vec::new());
+            let env = |name: &str| match name {
+                "SELF" => Some("{{env.SELF}}".to_string()),
+                "TAG" => Some("v1".to_string()),
+                _ => None,
+            };
+            fill_env(&mut node, &env, &mut unset);
+            let Is::Text(text) = node.kind else { panic!("{node:?}") };
+            (text, unset.into_iter().map(|(_, name)| name).collect::<Vec<_>>())
+        };
+        assert_eq!(of("a{{env.SELF}}b{{env.TAG}}c"), ("a{{env.SELF}}bv1c".into(), vec![]));
+        assert_eq!(of("a{{env.NONE}}b{{env.TAG"), ("ab{{env.TAG".into(), vec!["NONE".into()]));
     }
 }
