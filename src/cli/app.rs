@@ -171,15 +171,22 @@ async fn drive_async(command: &'static str, common: &Common, verb: &impl Verb) -
     let around = identity::around();
     let herald = Herald::new(screen.progress.clone(), hearers, place, around.log.clone(), clock.clone());
     let progress = herald.as_ref().map_or(screen.progress.as_ref(), |herald| herald as &dyn Progress);
-    let (ended, facts) = run_engine(common, verb, *unit, clock.clone(), (&screen, progress), stop).await;
+    let (ended, facts) =
+        run_engine(common, verb, *unit, clock.clone(), (&screen, progress), stop.clone()).await;
     let attempt = facts.attempt.clone();
     let mut result = screen.result(command, ended.as_ref(), facts);
     let around = match screen.pages(&result) {
-        true => Around { approvers: identity::approvers(clock).await, ..around },
+        true => Around {
+            approvers: tokio::select! {
+                names = identity::approvers(clock) => names,
+                _ = stop.signal() => Vec::new(),
+            },
+            ..around
+        },
         false => around,
     };
     if let Some(herald) = herald {
-        let told = herald.end(&result, attempt.as_ref(), &summary::render(&result, &around)).await;
+        let told = herald.end(&result, attempt.as_ref(), &summary::render(&result, &around), &stop).await;
         result.heard(told.posted.get(DEPLOYMENT).map(|posted| posted.id.clone()), told.lines);
     }
     screen.show(result, ended.err().as_ref(), &around)
@@ -438,6 +445,8 @@ impl Screen {
             Output::Json => {
                 let text =
                     serde_json::to_string_pretty(&result).unwrap_or_else(|e| format!("{{\"bug\": \"{e}\"}}"));
+                // the same to a reader of JSON, and no command to the reader of a log
+                let text = text.replace("##[", "#\\u0023[");
                 let _ = writeln!(std::io::stdout(), "{text}");
             }
             Output::Text if result.exit_code == 0 => {

@@ -26,6 +26,8 @@ pub(super) struct Ci {
     outputs: Option<(PathBuf, Form)>,
     /// A page for people.
     summary: Option<PathBuf>,
+    /// Where the repository is checked out.
+    workspace: Option<PathBuf>,
     /// The same as a file of its own, or a folder for one per command.
     report: Option<Report>,
 }
@@ -76,6 +78,7 @@ impl Ci {
         if is("GITHUB_ACTIONS") {
             return Ci {
                 report,
+                workspace: path("GITHUB_WORKSPACE"),
                 annotates: true,
                 outputs: path("GITHUB_OUTPUT").map(|file| (file, Form::GitHub)),
                 summary: path("GITHUB_STEP_SUMMARY"),
@@ -127,7 +130,9 @@ impl Ci {
     pub fn tell(&self, result: &CommandResult, failure: Option<&Failure>, page: bool, around: &Around) {
         if self.annotates {
             // The runner reads both streams; standard output may be one JSON object.
-            eprint!("{}", github::annotations(result, failure));
+            let here = std::env::current_dir().unwrap_or_default();
+            let folder = self.workspace.as_ref().and_then(|root| here.strip_prefix(root).ok());
+            eprint!("{}", github::annotations(result, failure, folder.unwrap_or(Path::new(""))));
         }
         if let Some((file, form)) = &self.outputs {
             let text = match form {

@@ -19,7 +19,10 @@ use crate::{
         share::Split,
         verdict::Verdict,
     },
-    engine::outcome::{Changed, State},
+    engine::{
+        outcome::{Changed, State},
+        stop::Stop,
+    },
     port::{Clock, Context, News, Occasion, Posted, Progress, Watching},
     report::{
         escape::markdown,
@@ -91,8 +94,13 @@ impl Herald {
     }
 
     /// Tells how the command ended, and waits for what is under way. `page` is the whole story.
-    pub async fn end(self, result: &CommandResult, attempt: Option<&Attempt>, page: &str) -> Told {
-        let interrupted = matches!(result.exit_code, 130 | 143);
+    pub async fn end(
+        self,
+        result: &CommandResult,
+        attempt: Option<&Attempt>,
+        page: &str,
+        stop: &Stop,
+    ) -> Told {
         if let Some(attempt) = attempt {
             for occasion in occasions(result) {
                 let news = News {
@@ -110,11 +118,20 @@ impl Herald {
             }
         }
         drop(self.news);
-        let limit = if interrupted { HASTY_LIMIT } else { END_LIMIT };
-        match Context::new(self.clock, limit).bounded(self.telling).await {
-            Ok(Ok(told)) => told,
-            Ok(Err(died)) => Told::line(format!("{NOT_TOLD} all of the release: {died}")),
-            Err(_) => {
+        let hasty = Context::new(self.clock.clone(), END_LIMIT);
+        let signalled = async {
+            stop.signal().await;
+            hasty.clock().sleep(HASTY_LIMIT).await;
+        };
+        let cx = Context::new(self.clock, END_LIMIT);
+        let told = tokio::select! {
+            told = cx.bounded(self.telling) => told.ok(),
+            () = signalled => None,
+        };
+        match told {
+            Some(Ok(told)) => told,
+            Some(Err(died)) => Told::line(format!("{NOT_TOLD} all of the release: {died}")),
+            None => {
                 Told::line(format!("{NOT_TOLD} all of the release in time; that changes nothing about it"))
             }
         }

@@ -35,6 +35,7 @@ use crate::{
         names::{EnvironmentName, ReleaseName, TargetName},
     },
     engine::Supersede,
+    report::plain::plain,
 };
 
 /// Staged production releases: snapshot, candidate beside baseline, shift, verify, and back by itself when
@@ -267,7 +268,7 @@ enum Command {
 /// Everything from the arguments to the exit code.
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
-        eprintln!("tidegate: a bug: {}", crate::port::veil::veiled(&panic.to_string()));
+        panic.to_string().lines().for_each(|line| eprintln!("tidegate: a bug: {}", plain(line)));
         eprintln!(
             "hint: the journal has all that was done; `tidegate status` tells where the release stands"
         );
@@ -289,7 +290,11 @@ pub fn main() -> ExitCode {
             if json && code == 2 {
                 return ExitCode::from(app::refuse_in_json(&error.to_string()));
             }
-            let _ = error.print();
+            match error.use_stderr() {
+                // it repeats what was given, which may come from anywhere
+                true => error.to_string().lines().for_each(|line| eprintln!("{}", plain(line))),
+                false => drop(error.print()),
+            }
             if code == 2 {
                 app::refuse_on_ci(&error.to_string(), &Cli::command());
             }

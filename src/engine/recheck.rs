@@ -59,7 +59,9 @@ impl Engine<'_> {
     /// The newest release, if it was finished and is the one that is asked for.
     fn finished(&self, ledger: &Ledger<'_>) -> Option<(Release, Closed)> {
         let release = ledger.history.release.as_ref()?;
-        let asked = self.options.release.as_ref().is_none_or(|name| name == release.name());
+        // one that went back is what served before: nothing that came new is in it
+        let back = release.opened.reverse_to.is_some();
+        let asked = !back && self.options.release.as_ref().is_none_or(|name| name == release.name());
         let closed = release.closed.as_ref().filter(|closed| closed.how == Closing::Finished)?;
         asked.then(|| (release.clone(), closed.clone()))
     }

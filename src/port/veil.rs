@@ -74,10 +74,13 @@ fn password(value: &str) -> Option<&str> {
 fn forms_of(value: &str) -> Vec<String> {
     let mut forms = vec![value.to_string()];
     for upper in [true, false] {
-        forms.push(percent_encoded(value, upper));
+        // what a browser leaves as it is differs from what a library does
+        for kept in [&b""[..], b"!'()*", b"!$&'()*+,;=:@/?"] {
+            forms.push(percent_encoded(value, upper, kept));
+        }
     }
     if let Some(decoded) = percent_decoded(value) {
-        forms.push(decoded);
+        forms.extend(decoded.lines().map(str::to_string));
     }
     let json = serde_json::to_string(value).unwrap_or_default();
     forms.push(json.trim_matches('"').to_string());
@@ -94,13 +97,14 @@ fn forms_of(value: &str) -> Vec<String> {
     forms
 }
 
-fn percent_encoded(value: &str, upper: bool) -> String {
+fn percent_encoded(value: &str, upper: bool, kept: &[u8]) -> String {
     let mut text = String::new();
     for byte in value.bytes() {
         let _ = match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
                 write!(text, "{}", byte as char)
             }
+            byte if kept.contains(&byte) => write!(text, "{}", byte as char),
             _ if upper => write!(text, "%{byte:02X}"),
             _ => write!(text, "%{byte:02x}"),
         };
@@ -130,8 +134,9 @@ mod tests {
         remember(secret);
         let forms = [
             secret.to_string(),
-            percent_encoded(secret, true),
-            percent_encoded(secret, false),
+            percent_encoded(secret, true, b""),
+            percent_encoded(secret, false, b""),
+            percent_encoded(secret, true, b"!'()*"),
             serde_json::to_string(secret).unwrap(),
         ];
         for form in forms {
@@ -151,6 +156,13 @@ mod tests {
         remember("postgres://app:s3cr%40t-w0rd@db.example.com/shop");
         assert_eq!(veiled("failed for s3cr@t-w0rd: no"), "failed for ***: no");
         assert_eq!(veiled("at s3cr%40t-w0rd"), "at ***");
+    }
+
+    #[test]
+    fn what_is_decoded_is_known_line_by_line() {
+        remember("hunter2abc%0A::error title=x::pwned%0Asecondhalf");
+        assert_eq!(veiled("hunter2abc and secondhalf"), "*** and ***");
+        assert!(remembered().iter().all(|form| !form.contains('\n')));
     }
 
     #[test]

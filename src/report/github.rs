@@ -1,6 +1,6 @@
 //! What GitHub's runner reads: outputs, annotations, and a log without commands that are not ours.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use super::{outputs::values, plain::plain, result::CommandResult};
 use crate::{domain::verdict::Verdict, error::Failure, port::Grade};
@@ -25,11 +25,13 @@ pub fn outputs(result: &CommandResult, word: &str) -> String {
 
 /// What went wrong, as annotations of the run: in the config file where it is the file, and one for each
 /// check that failed.
-pub fn annotations(result: &CommandResult, failure: Option<&Failure>) -> String {
+/// `folder` is where the process runs, from the repository's root on.
+pub fn annotations(result: &CommandResult, failure: Option<&Failure>, folder: &Path) -> String {
     let mut all = Vec::new();
     match failure {
         Some(Failure::Config { file, located }) => {
             for problem in located {
+                let file = folder.join(file).display().to_string();
                 let place = problem.position.map(|at| (file.as_str(), at.line, at.column));
                 all.push(command("error", "tidegate", place, &problem.to_string()));
             }
@@ -65,7 +67,8 @@ pub fn annotations(result: &CommandResult, failure: Option<&Failure>) -> String 
 
 /// Commands that have the runner hide these.
 pub fn masks(secrets: &[String]) -> String {
-    secrets.iter().map(|secret| format!("::add-mask::{}\n", secret.replace('%', "%25"))).collect()
+    let escaped = |secret: &String| secret.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    secrets.iter().map(|secret| format!("::add-mask::{}\n", escaped(secret))).collect()
 }
 
 /// One workflow command, on a line of its own.
@@ -84,4 +87,15 @@ fn data(text: &str) -> String {
 
 fn property(text: &str) -> String {
     data(&plain(text)).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_of_several_lines_is_one_command() {
+        let masks = masks(&["a%0Ab".into(), "a\n::error::pwned\rb".into()]);
+        assert_eq!(masks, "::add-mask::a%250Ab\n::add-mask::a%0A::error::pwned%0Db\n");
+    }
 }

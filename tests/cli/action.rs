@@ -95,6 +95,14 @@ async fn a_release_goes_out_by_the_steps_of_a_workflow() {
     let text = ran.ends(2).text();
     assert!(text.contains("input `too`: `shift-traffic` has no such input; did you mean `to`?"), "{text}");
     assert_eq!(stranger.output("exit-code"), "2");
+    // What an input holds is only text, also where it is refused.
+    let evil = "x\n::error::pwned\n##[error]y\n::add-mask::z";
+    let (ran, _) = job.step("action shift-traffic", &[("TO", evil), release]).await;
+    for line in ran.ends(2).text().lines() {
+        let ours = line.starts_with("::error title=tidegate shift-traffic::");
+        assert!(ours || !line.trim_start().starts_with("::"), "{line}");
+        assert!(!line.contains("##["), "{line}");
+    }
     // Another step of the same run finds nothing to undo.
     let (ran, kept) = job.step("action rollback", &[("IF", "needed")]).await;
     ran.ends(0);

@@ -109,7 +109,7 @@ fn outputs_are_those_that_are_published_and_no_others() {
 #[test]
 fn annotations_are_as_many_as_were_meant_and_point_nowhere_else() {
     for text in corpus() {
-        let all = github::annotations(&result(&text), Some(&failure(&text)));
+        let all = github::annotations(&result(&text), Some(&failure(&text)), "".as_ref());
         let each: Vec<&str> = lines(&all).filter(|line| !line.is_empty()).collect();
         assert_eq!(each.len(), 3, "{text:?}: {all:?}");
         for line in each {

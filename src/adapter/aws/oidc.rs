@@ -16,7 +16,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     adapter::web::{Request, Web, escape, refusal},
-    port::{Context, Fault, Treat, adapter::Environment, clock::SystemClock},
+    port::{Context, Fault, Treat, adapter::Environment, clock::SystemClock, veil},
 };
 
 /// The role that the `aws-role` input names.
@@ -88,6 +88,7 @@ impl GitHubOidc {
         };
         let expires = std::time::SystemTime::try_from(given.expiration).ok();
         let (key, secret, token) = (given.access_key_id, given.secret_access_key, given.session_token);
+        [&secret, &token].into_iter().for_each(|value| veil::remember(value));
         Ok(Credentials::new(key, secret, Some(token), expires, "GitHubOidc"))
     }
 
@@ -117,6 +118,7 @@ impl GitHubOidc {
         }
         let token: Token = serde_json::from_slice(&answer.body)
             .map_err(|_| fault("the answer is not what GitHub documents".into()))?;
+        veil::remember(&token.value);
         Ok(token.value)
     }
 }
