@@ -251,7 +251,7 @@ fn while_waiting_for_another_runs_lease() {
         holder.until("hanging");
         let before = site.records().len();
         let mut waiting = patient(&site, "deploy --release v2");
-        waiting.until("holds the lease");
+        waiting.until("is at work; this run waits");
         cancelled(waiting, signal, expected);
         assert_eq!(site.records().len(), before, "the one that waited wrote nothing");
         cancelled(holder, signal, expected);
