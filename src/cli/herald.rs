@@ -77,20 +77,25 @@ impl Herald {
         Some(Herald { inner, unit, environment, log, clock, news, telling, told: Mutex::default() })
     }
 
-    fn send(&self, occasion: Occasion, release: &Release, sentence: String) {
+    fn send(&self, occasion: Occasion, attempt: &Attempt, split: &Split, sentence: &str, page: String) {
         let news = News {
             occasion,
             unit: self.unit.clone(),
             environment: self.environment.clone(),
-            attempt: release.attempt.clone(),
+            attempt: attempt.clone(),
             at: self.clock.now(),
-            split: release.split.clone(),
-            page: markdown(&sentence),
-            sentence,
+            split: split.clone(),
+            sentence: sentence.into(),
             log: self.log.clone(),
+            page,
         };
         // Nobody hears any more once the command has ended.
         let _ = self.news.send(news);
+    }
+
+    /// Tells what is news while the command runs.
+    fn on_the_way(&self, occasion: Occasion, release: &Release, sentence: &str) {
+        self.send(occasion, &release.attempt, &release.split, sentence, markdown(sentence));
     }
 
     /// Tells how the command ended, and waits for what is under way. `page` is the whole story.
@@ -101,29 +106,15 @@ impl Herald {
         page: &str,
         stop: &Stop,
     ) -> Told {
-        if let Some(attempt) = attempt {
-            for occasion in occasions(result) {
-                let news = News {
-                    occasion,
-                    unit: self.unit.clone(),
-                    environment: self.environment.clone(),
-                    attempt: attempt.clone(),
-                    at: self.clock.now(),
-                    split: result.split.clone(),
-                    sentence: result.sentence.clone(),
-                    log: self.log.clone(),
-                    page: page.into(),
-                };
-                let _ = self.news.send(news);
-            }
+        if let (Some(attempt), Some(occasion)) = (attempt, occasion(result)) {
+            self.send(occasion, attempt, &result.split, &result.sentence, page.into());
         }
         drop(self.news);
-        let hasty = Context::new(self.clock.clone(), END_LIMIT);
+        let cx = Context::new(self.clock, END_LIMIT);
         let signalled = async {
             stop.signal().await;
-            hasty.clock().sleep(HASTY_LIMIT).await;
+            cx.clock().sleep(HASTY_LIMIT).await;
         };
-        let cx = Context::new(self.clock, END_LIMIT);
         let told = tokio::select! {
             told = cx.bounded(self.telling) => told.ok(),
             () = signalled => None,
@@ -145,23 +136,18 @@ impl Told {
 }
 
 /// What the end of a command is news of.
-fn occasions(result: &CommandResult) -> Vec<Occasion> {
+fn occasion(result: &CommandResult) -> Option<Occasion> {
     let changed = result.changed != Changed::None;
-    let mut all = Vec::new();
-    let harmed = result.verdict == Some(Verdict::Fail) || result.exit_code == 16;
+    let failed = result.verdict == Some(Verdict::Fail);
     match result.state {
-        State::RolledBack if changed => all.push(Occasion::RolledBack),
-        State::Finished if changed => all.push(Occasion::Finished),
-        State::Finished if result.verdict == Some(Verdict::Fail) => all.push(Occasion::Recheck),
-        State::Stuck => all.push(Occasion::Stuck),
-        _ if result.exit_code == 20 => all.push(Occasion::Stuck),
-        _ if harmed => all.push(Occasion::Fail),
-        _ => {}
+        State::RolledBack if changed => Some(Occasion::RolledBack),
+        State::Finished if changed => Some(Occasion::Finished),
+        State::Finished if failed => Some(Occasion::Recheck),
+        State::Stuck => Some(Occasion::Stuck),
+        _ if result.exit_code == 20 => Some(Occasion::Stuck),
+        _ if failed || result.exit_code == 16 => Some(Occasion::Fail),
+        _ => result.checks.iter().any(|check| check.warned).then_some(Occasion::Warn),
     }
-    if result.checks.iter().any(|check| check.warned) && all.is_empty() {
-        all.push(Occasion::Warn);
-    }
-    all
 }
 
 async fn tell(
@@ -229,7 +215,7 @@ impl Progress for Herald {
         match event {
             Event::Opened(_) => {
                 *told = Some(release.split.clone());
-                self.send(Occasion::Opened, release, format!("{} is open", release.attempt));
+                self.on_the_way(Occasion::Opened, release, &format!("{} is open", release.attempt));
             }
             Event::Confirmed { .. } | Event::Adopted { .. }
                 if !release.undoing
@@ -238,7 +224,7 @@ impl Progress for Herald {
                 *told = Some(release.split.clone());
                 let shares: Vec<String> =
                     release.split.iter().map(|(target, share)| format!("{target} {share}")).collect();
-                self.send(Occasion::Stage, release, format!("at {}", shares.join(", ")));
+                self.on_the_way(Occasion::Stage, release, &format!("at {}", shares.join(", ")));
             }
             _ => {}
         }
