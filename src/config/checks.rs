@@ -13,13 +13,14 @@ use super::{
 use crate::{
     document::node::{Entry as Field, Kind as Is, Located, Node, Position, parse},
     domain::{
-        bound::Bound,
-        check::Check,
+        bound::{Bound, Direction},
+        check::{Alpha, Check},
         duration::Span,
         names::{EntryName, TargetName},
         sample::Measure,
         stage::Stages,
-        value::Unit,
+        tolerance::Tolerance,
+        value::{Kind, Unit},
     },
     port::adapter::Shape,
     registry::{MetricKind, Registry},
@@ -41,16 +42,32 @@ pub struct CheckLine {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckKeys {
-    /// Any one of these is a `fail`: `above 5% for 2m`, `above baseline + 0.5pp`, `more than 10 in 5m`,
-    /// `3 failures in a row`.
+    /// Any one of these is a `fail`: `worse than baseline`, `above 5% for 2m`, `above baseline + 0.5pp`,
+    /// `more than 10 in 5m`, `3 failures in a row`. A ratio or a histogram with neither `fail` nor `warn` has
+    /// `worse than baseline`.
     #[serde(default)]
     pub fail: Vec<Bound>,
     /// Any one of these is told and decides nothing.
     #[serde(default)]
     pub warn: Vec<Bound>,
-    /// Events of the candidate below which there is no `pass`.
+    /// Events of the candidate that are enough for a `pass` without proof, and below which a plain bound has none
+    /// (default 100). Without it `worse than baseline` passes when harm beyond what is tolerated is ruled out with
+    /// 95 % confidence.
+    pub needs: Option<Needs>,
+    /// The chance of a false `fail` that is accepted over a whole watch, however often it looks: `1%`. The tests
+    /// that decide share it.
     #[serde(default)]
-    pub needs: Needs,
+    pub alpha: Alpha,
+    /// How much worse than the baseline is no harm: `1.2x`, or percentage points such as `0.5pp`.
+    #[serde(default = "tolerate_default")]
+    pub tolerate: Tolerance,
+    /// The harm that must not slip through, such as `2x` or `1pp`: `plan` tells how long a stage must be watched to
+    /// show it.
+    #[serde(default = "find_default")]
+    pub find: Tolerance,
+    /// Which way is worse: `higher` (the default) or `lower`. For `worse than baseline`.
+    #[serde(default)]
+    pub worse: Worse,
     /// What the source's numbers are, where it cannot know.
     pub unit: Option<Unit>,
     /// Only this service; all that the source knows otherwise.
@@ -60,6 +77,31 @@ pub struct CheckKeys {
     /// Tried out: it tells and decides nothing yet.
     #[serde(default)]
     pub shadow: bool,
+}
+
+fn tolerate_default() -> Tolerance {
+    Tolerance::TOLERATED
+}
+
+fn find_default() -> Tolerance {
+    Tolerance::FOUND
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Worse {
+    #[default]
+    Higher,
+    Lower,
+}
+
+impl From<Worse> for Direction {
+    fn from(worse: Worse) -> Self {
+        match worse {
+            Worse::Higher => Direction::Above,
+            Worse::Lower => Direction::Below,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -73,12 +115,6 @@ pub enum Against {
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String", extend("type" = ["string", "integer"], "pattern" = r"^\d+( events?)?$"))]
 pub struct Needs(pub u64);
-
-impl Default for Needs {
-    fn default() -> Self {
-        Needs(100)
-    }
-}
 
 impl TryFrom<String> for Needs {
     type Error = String;
@@ -137,16 +173,21 @@ fn read_check(
     problems: &mut Problems,
 ) -> Option<CheckLine> {
     let source = spec.choose(&field.value, path, problems)?;
-    let keys: CheckKeys = problems.take(read_keys(&source.keys, &[], path))?;
-    if keys.fail.is_empty() && keys.warn.is_empty() {
-        let message = "a check needs `fail` (rolls back) or `warn` (only tells)";
-        problems.add(with_hint(refused(field.position, path, message), "such as `fail: above 5% for 2m`"));
-    }
+    let mut keys: CheckKeys = problems.take(read_keys(&source.keys, &[], path))?;
     if let Some(service) = &keys.service {
         problems.take(known_service(service, services, &source.keys, path));
     }
     let shape = (source.kind.shape)(&source.options, &source.options_path());
     let shape = problems.take(shape.map_err(|l| source.relocate(l)))?;
+    if keys.fail.is_empty() && keys.warn.is_empty() {
+        if matches!(shape.measure, Measure::Ratio | Measure::Quantile(_)) {
+            keys.fail.push(Bound::Worse);
+        } else {
+            let message = "a check of this kind needs `fail` (rolls back) or `warn` (only tells)";
+            problems
+                .add(with_hint(refused(field.position, path, message), "such as `fail: above 80% for 2m`"));
+        }
+    }
     let interval = (source.kind.interval)(&source.options, &source.options_path());
     let interval = problems.take(interval.map_err(|l| source.relocate(l)))?;
     let place = |key: &str| source.keys.get(key).map_or(source.keys.position, |n| n.position);
@@ -168,13 +209,27 @@ fn read_check(
             );
         }
     }
+    let kind = shape.measure.fixed_kind().unwrap_or(shape.unit.kind());
+    for (key, tolerance) in [("tolerate", keys.tolerate), ("find", keys.find)] {
+        if matches!(tolerance, Tolerance::Points(_)) && kind != Kind::Ratio {
+            let message = format!("`{tolerance}`: percentage points (pp) compare percentages only");
+            problems.add(with_hint(
+                refused(place(key), &join(path, key), message),
+                "write a factor such as `1.2x`",
+            ));
+        }
+    }
     let check = Check {
         name,
         measure: shape.measure,
-        kind: shape.measure.fixed_kind().unwrap_or(shape.unit.kind()),
+        kind,
         fail: keys.fail,
         warn: keys.warn,
-        needs: keys.needs.0,
+        needs: keys.needs.map(|needs| needs.0),
+        alpha: keys.alpha,
+        tolerate: keys.tolerate,
+        find: keys.find,
+        worse: keys.worse.into(),
         against_recorded: keys.against == Some(Against::Recorded),
         shadow: keys.shadow,
     };
@@ -200,6 +255,10 @@ fn fits(bound: &Bound, shape: &Shape) -> Result<(), String> {
             Err(format!("`{bound}` counts events, and this source answers no events: write `above …`"))
         }
         (Bound::FailuresInARow(_), Measure::Probes) => Ok(()),
+        (Bound::Worse, Measure::Ratio | Measure::Quantile(_) | Measure::Gauge) => Ok(()),
+        (Bound::Worse, _) => Err(format!(
+            "`{bound}` compares ratios, histograms and gauges, and this source answers none of them: write `more than …`"
+        )),
         (Bound::FailuresInARow(_), _) => {
             Err(format!("`{bound}` counts health probes, and this source does not probe: write `above …`"))
         }

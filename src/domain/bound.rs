@@ -6,6 +6,7 @@ use std::{fmt, str::FromStr};
 
 use super::{
     duration::Span,
+    judge::null::Edge,
     value::{Kind, Value},
 };
 
@@ -22,10 +23,13 @@ pub enum Bound {
     MoreThan { events: u64, within: Span },
     /// `N failures in a row`
     FailuresInARow(u32),
+    /// `worse than baseline`: by more than the check tolerates, and by more than chance makes believe.
+    Worse,
 }
 
 /// Which side of the level is bad.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Direction {
     Above,
     Below,
@@ -60,20 +64,32 @@ impl Level {
         !matches!(self, Level::Fixed(_))
     }
 
+    /// The same as an edge between what is allowed and what is not.
+    pub fn edge(&self) -> Edge {
+        match self {
+            Level::Fixed(value) => Edge { times: 0.0, plus: value.number },
+            Level::Relative(factor) | Level::Times(factor) => Edge { times: *factor, plus: 0.0 },
+            Level::Points(points) => Edge { times: 1.0, plus: *points },
+            Level::Offset(value) => Edge { times: 1.0, plus: value.number },
+        }
+    }
+
     /// The limit in the kind's own unit; `None` where the baseline it needs is not there.
     pub fn limit(&self, baseline: Option<f64>) -> Option<f64> {
-        match self {
-            Level::Fixed(value) => Some(value.number),
-            Level::Relative(factor) | Level::Times(factor) => baseline.map(|b| b * factor),
-            Level::Points(points) => baseline.map(|b| b + points),
-            Level::Offset(value) => baseline.map(|b| b + value.number),
+        match (self.needs_baseline(), baseline) {
+            (false, _) => Some(self.edge().at(0.0)),
+            (true, baseline) => baseline.map(|b| self.edge().at(b)),
         }
     }
 }
 
 impl Bound {
     pub fn needs_baseline(&self) -> bool {
-        matches!(self, Bound::Beyond { level, .. } if level.needs_baseline())
+        match self {
+            Bound::Beyond { level, .. } => level.needs_baseline(),
+            Bound::Worse => true,
+            Bound::MoreThan { .. } | Bound::FailuresInARow(_) => false,
+        }
     }
 
     /// The trailing time this bound looks back over.
@@ -81,7 +97,7 @@ impl Bound {
         match self {
             Bound::Beyond { hold, .. } => *hold,
             Bound::MoreThan { within, .. } => Some(*within),
-            Bound::FailuresInARow(_) => None,
+            Bound::FailuresInARow(_) | Bound::Worse => None,
         }
     }
 
@@ -103,7 +119,7 @@ impl Bound {
     }
 }
 
-const FORMS: &str = "a bound is one of `above 5% for 2m`, `below baseline - 10%`, `above baseline + 0.5pp`, \
+const FORMS: &str = "a bound is one of `worse than baseline`, `above 5% for 2m`, `below baseline - 10%`, `above baseline + 0.5pp`, \
      `above 5x baseline`, `more than 10 in 5m`, `3 failures in a row`";
 
 impl FromStr for Bound {
@@ -112,6 +128,7 @@ impl FromStr for Bound {
         let words: Vec<&str> = text.split_whitespace().collect();
         let bad = |why: String| format!("`{}`: {why}; {FORMS}", text.chars().take(80).collect::<String>());
         match words.as_slice() {
+            ["worse", "than", "baseline"] => Ok(Bound::Worse),
             ["more", "than", number, "in", span] => Ok(Bound::MoreThan {
                 events: number.parse().map_err(|_| bad(format!("`{number}` is not a whole number")))?,
                 within: span.parse().map_err(|e| bad(format!("{e}")))?,
@@ -199,6 +216,7 @@ impl fmt::Display for Bound {
         match self {
             Bound::MoreThan { events, within } => write!(f, "more than {events} in {within}"),
             Bound::FailuresInARow(n) => write!(f, "{n} failures in a row"),
+            Bound::Worse => f.write_str("worse than baseline"),
             Bound::Beyond { direction, level, hold } => {
                 f.write_str(if *direction == Direction::Above { "above " } else { "below " })?;
                 write!(f, "{level}")?;
@@ -255,6 +273,7 @@ mod tests {
     #[test]
     fn every_threshold_of_the_runbooks_can_be_written() {
         for sentence in [
+            "worse than baseline",
             "above 5% for 2m",
             "above baseline + 0.5pp",
             "above 5x baseline for 5m",

@@ -16,5 +16,6 @@ pub mod sample;
 pub mod share;
 pub mod stage;
 pub mod template;
+pub mod tolerance;
 pub mod value;
 pub mod verdict;

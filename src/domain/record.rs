@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::{
+    judge::{evidence::Standing, truth::Truth},
     names::{EntryName, EnvironmentName, ReleaseName, SideName, TargetName, UnitName},
     observed::{Observed, Side},
     sample::Sample,
@@ -314,6 +315,9 @@ pub struct Watched {
     pub at: Timestamp,
     pub cursors: Cursors,
     pub series: BTreeMap<EntryName, BTreeMap<TargetName, Series>>,
+    /// Whether the traffic goes where it was sent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub truth: BTreeMap<TargetName, Truth>,
 }
 
 /// What one check saw of one target so far.
@@ -327,6 +331,26 @@ pub struct Series {
     pub baseline_values: (f64, u64),
     /// The trailing polls that bounds look back over, oldest first.
     pub polls: std::collections::VecDeque<Poll>,
+    /// Everything in batches, oldest first: what the tests were fed, and what a replay is fed. The longer the watch
+    /// the longer its batches, so that there are never many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub batches: Vec<Poll>,
+    /// The batch that has not been closed yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<Poll>,
+    /// By the test's edge: how the evidence stands.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evidence: BTreeMap<String, Standing>,
+    /// When the last events of the candidate and of the baseline came.
+    #[serde(default)]
+    pub heard_ms: (u64, u64),
+    /// Polls that answered with something that is no number.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub no_numbers: u32,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// One complete poll.

@@ -126,6 +126,15 @@ impl Sample {
         }
     }
 
+    /// Whether it can be compared with anything: a gauge may answer NaN or infinity.
+    pub fn is_number(&self) -> bool {
+        match self {
+            Sample::Gauge(value) => value.is_finite(),
+            Sample::Histogram(h) => h.bounds.iter().all(|b| !b.is_nan()),
+            _ => true,
+        }
+    }
+
     /// How many events stand behind it; a gauge or a round of probes counts as one.
     pub fn events(&self) -> u64 {
         match self {
@@ -135,6 +144,15 @@ impl Sample {
             Sample::Gauge(_) => 1,
             Sample::Histogram(h) => h.total(),
             Sample::Probes { asked, .. } => u64::from(*asked > 0),
+        }
+    }
+
+    /// The requests that it counts on one side; `None` of what counts no requests.
+    pub fn requests(&self) -> Option<u64> {
+        match self {
+            Sample::Counts { total, .. } => Some(*total),
+            Sample::Histogram(h) => Some(h.total()),
+            _ => None,
         }
     }
 

@@ -62,6 +62,40 @@ pub struct Judgement {
     pub shadow: bool,
     /// A check without `fail` only tells.
     pub decides: bool,
+    /// Where the bound was tested: how the evidence stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tested: Option<Tested>,
+}
+
+/// What a test found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Tested {
+    pub test: Test,
+    /// The chance of a false alarm that this one test may have over the whole watch.
+    pub alpha: f64,
+    /// So many tests share the check's `alpha`.
+    pub tests: usize,
+    /// The most evidence of harm there was, as ln E: harm is shown at `enough`.
+    pub harm: f64,
+    pub enough: f64,
+    /// Evidence that all is well, as ln E: shown from ln 20.
+    pub well: f64,
+    /// When the most evidence of harm was there, in milliseconds since the watch began.
+    pub at_ms: u64,
+    /// How much longer it takes to show that all is well, in milliseconds, if the present rates are the true ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_ms: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Test {
+    /// Ratios: a mixture of bets and the two-sample test.
+    Mixture,
+    /// Quantiles: the beta-binomial game on both sides.
+    Quantile,
+    /// Gauges: ranks, once, at the end.
+    Rank,
 }
 
 /// The unit's verdict: the worst over the checks that decide. Without any, `pass`.

@@ -49,6 +49,13 @@ pub(crate) struct Scene<'a> {
     pub asking: Asking,
 }
 
+impl Scene<'_> {
+    /// What is under test is judged by what came after its split was confirmed.
+    fn not_before(&self) -> Option<Timestamp> {
+        self.release.filter(|_| self.asking == Asking::UnderTest).map(|release| release.split_at)
+    }
+}
+
 /// Whom the sources are asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asking {
@@ -80,6 +87,7 @@ impl Engine<'_> {
             let window = Window {
                 from: from.checked_sub(lag).unwrap_or(from),
                 to: now.checked_sub(lag).unwrap_or(now),
+                not_before: scene.not_before(),
             };
             let cursor = cursors.get(name);
             Some(async move {
@@ -165,6 +173,14 @@ impl Engine<'_> {
         let mut asked = self.chosen().filter(reached).peekable();
         // one that reaches nothing is told of as never answered
         asked.peek().is_none() || asked.any(|s| self.under_test(Some(release), &s.name))
+    }
+
+    /// How many services a check is asked of.
+    pub(crate) fn targets_of(&self, entry: &CheckEntry) -> usize {
+        self.chosen()
+            .filter(|s| entry.service.as_ref().is_none_or(|only| only == &s.name))
+            .filter(|s| self.reach(entry, &s.name) != Reach::None)
+            .count()
     }
 
     /// How a check applies to a service. A question about the whole is asked of one service; where the file

@@ -110,7 +110,7 @@ fn check_line(check: &Check) -> String {
         check.measure,
         crate::domain::sample::Measure::Ratio | crate::domain::sample::Measure::Quantile(_)
     ) {
-        format!(" (passes from {} events)", check.needs)
+        format!(" (passes from {} events)", check.least_events())
     } else {
         String::new()
     };

@@ -95,11 +95,10 @@ impl Engine<'_> {
             let world = self.look(release, &mut run).await?;
             self.poll(release, &mut run, world.as_ref()).await;
             run.note_health(release, world.as_ref());
-            let mut judgements = self.judge_all(release, &run);
-            judgements.extend(run.health_judgements(release));
+            let left = time.saturating_sub(run.watched(self));
+            let mut judgements = self.judge_all(release, &mut run, left.is_zero());
             judgements.iter_mut().filter(|judged| judged.warned && !judged.shadow).for_each(count_warning);
             let verdict = worst(&judgements);
-            let left = time.saturating_sub(run.watched(self));
             {
                 let mut facts = self.facts();
                 (facts.judgements, facts.verdict) = (judgements.clone(), Some(verdict));

@@ -1,23 +1,26 @@
 //! `verify-metrics`: the loop that looks. It holds no lease; it writes its verdict, and where it got to
 //! when it has to leave early.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     Engine,
     ledger::Ledger,
     measure::{Asking, Round, Scene},
     outcome::{Done, State},
-    unit::Reaction,
+    unit::{CheckEntry, Reaction},
 };
 use crate::{
     domain::{
         decision::{Halt, World},
         duration::spoken,
         history::Release,
-        judge::{judge, series::millis},
+        judge::{Frame, judge, series::millis, truth, verdict::Moment},
         names::{EntryName, TargetName},
-        record::{Event, Poll, Watched},
+        record::{Event, Poll, Series, Watched},
         share::Share,
         value::Kind,
         verdict::{Judgement, Verdict, worst},
@@ -166,10 +169,9 @@ impl Engine<'_> {
             };
             self.poll(&release, &mut run, world.as_ref()).await;
             run.note_health(&release, world.as_ref());
-            let mut judgements = self.judge_all(&release, &run);
-            judgements.extend(run.health_judgements(&release));
-            let verdict = worst(&judgements);
             let left = bake.saturating_sub(run.watched(self));
+            let judgements = self.judge_all(&release, &mut run, left.is_zero());
+            let verdict = worst(&judgements);
             self.facts().judgements = judgements.clone();
             self.facts().verdict = Some(verdict);
             self.show(&release, &run, left, &judgements);
@@ -207,12 +209,14 @@ impl Engine<'_> {
             }
             let job_left = self.options.time_limit.map(|limit| limit.saturating_sub(self.clock.elapsed()));
             if job_left.is_some_and(|job| job <= poll && job < left) {
+                run.close_batches(self, &release);
                 ledger.append_watch(release.split_since, Event::Watched(run.watched_record(self))).await?;
                 return Ok(Watch::Waiting(left));
             }
             if let Err(interrupted) = self.stop.pause(self.clock.as_ref(), poll.min(left.max(POLL_MIN))).await
             {
                 // who cancelled it decides how it goes on: no schedule does
+                run.close_batches(self, &release);
                 let seen = Watched { goal: None, ..run.watched_record(self) };
                 ledger.append_watch(release.split_since, Event::Watched(seen)).await?;
                 return Err(interrupted);
@@ -291,26 +295,43 @@ impl Engine<'_> {
             run.answered.insert(source.clone(), now);
         }
         let to_ms = millis(run.watched(self));
-        run.take(self, round, from_ms, to_ms);
+        run.take(self, release, round, from_ms, to_ms);
     }
 
-    pub(super) fn judge_all(&self, release: &Release, run: &Run) -> Vec<Judgement> {
+    /// All judgements of this moment. At the `last` one, what is asked only once is asked too.
+    pub(super) fn judge_all(&self, release: &Release, run: &mut Run, last: bool) -> Vec<Judgement> {
         let mut all = Vec::new();
-        let watched = run.watched(self);
+        let moment = Moment { watched: run.watched(self), last };
+        if last {
+            run.close_batches(self, release);
+        }
         for entry in self.unit.checks.iter().filter(|entry| self.applies(release, entry)) {
             let empty = BTreeMap::new();
             let series = run.watched.series.get(&entry.check.name).unwrap_or(&empty);
             for (target, series) in series {
-                let recorded = release.recorded.get(&entry.check.name).and_then(|r| r.get(target));
-                let mut judged = judge(&entry.check, target, series, recorded, watched);
+                let mut judged = judge(&self.frame(release, entry, target), target, series, moment);
                 run.mark_unreadable(self, &entry.check.name, &mut judged);
                 all.push(judged);
             }
             if series.is_empty() {
-                all.extend(self.never_answered(release, run, entry));
+                all.extend(self.never_answered(release, run, entry, moment));
             }
         }
+        all.extend(run.health_judgements(release));
+        all.extend(run.truth_judgements(release));
         all
+    }
+
+    /// What a check of a target is judged by.
+    fn frame<'a>(&self, release: &'a Release, entry: &'a CheckEntry, target: &TargetName) -> Frame<'a> {
+        let recorded = release.recorded.get(&entry.check.name).and_then(|r| r.get(target));
+        Frame { check: &entry.check, recorded, tests: self.deciding_tests(release) }
+    }
+
+    /// How many tests may raise a false alarm in a watch: each has its part of what is accepted.
+    fn deciding_tests(&self, release: &Release) -> usize {
+        let entries = self.unit.checks.iter().filter(|entry| self.applies(release, entry));
+        entries.map(|entry| entry.check.deciding_tests() * self.targets_of(entry)).sum()
     }
 
     /// A check that no source has answered at all still has a verdict: without data nothing passes.
@@ -318,11 +339,12 @@ impl Engine<'_> {
         &self,
         release: &Release,
         run: &Run,
-        entry: &super::unit::CheckEntry,
+        entry: &CheckEntry,
+        moment: Moment,
     ) -> Option<Judgement> {
         let only = entry.service.as_ref();
         let target: &TargetName = only.or(release.opened.targets.keys().next())?;
-        let mut judged = judge(&entry.check, target, &Default::default(), None, run.watched(self));
+        let mut judged = judge(&self.frame(release, entry, target), target, &Default::default(), moment);
         run.mark_unreadable(self, &entry.check.name, &mut judged);
         Some(judged)
     }
@@ -357,6 +379,27 @@ pub(super) struct Run {
     blind: Option<Dark>,
 }
 
+/// A judgement that no check of the file asked for.
+fn told(check: EntryName, target: &TargetName, verdict: Verdict, sentence: String, bound: &str) -> Judgement {
+    Judgement {
+        check,
+        target: target.clone(),
+        verdict,
+        warned: false,
+        sentence,
+        kind: Kind::Count,
+        candidate: None,
+        baseline: None,
+        bound: bound.into(),
+        limit: None,
+        events: 0,
+        against_recorded: false,
+        shadow: false,
+        decides: true,
+        tested: None,
+    }
+}
+
 struct Dark {
     since: Duration,
     why: String,
@@ -383,6 +426,7 @@ impl Run {
             at: now,
             cursors: Default::default(),
             series: BTreeMap::new(),
+            truth: BTreeMap::new(),
         });
         Run {
             watched,
@@ -420,22 +464,8 @@ impl Run {
         let unfit = self.unfit.iter().filter(|(target, _)| release.opened.targets.contains_key(*target));
         let judged = unfit.filter_map(|(target, (why, looks))| {
             let verdict = if *looks >= DEAD_LOOKS { Verdict::Fail } else { Verdict::Insufficient };
-            Some(Judgement {
-                check: EntryName::new("health").ok()?,
-                target: target.clone(),
-                verdict,
-                warned: false,
-                sentence: format!("health: {why}"),
-                kind: Kind::Count,
-                candidate: None,
-                baseline: None,
-                bound: "the candidate is healthy".into(),
-                limit: None,
-                events: 0,
-                against_recorded: false,
-                shadow: false,
-                decides: true,
-            })
+            let sentence = format!("health: {why}");
+            Some(told(EntryName::new("health").ok()?, target, verdict, sentence, "the candidate is healthy"))
         });
         judged.collect()
     }
@@ -458,9 +488,8 @@ impl Run {
         self.blind.get_or_insert(Dark { since, why });
     }
 
-    fn take(&mut self, engine: &Engine<'_>, round: Round, from_ms: u64, to_ms: u64) {
+    fn take(&mut self, engine: &Engine<'_>, release: &Release, round: Round, from_ms: u64, to_ms: u64) {
         self.blind = None;
-        self.watched.cursors = round.cursors;
         self.watched.watched_ms = to_ms;
         let now = engine.clock.elapsed();
         self.dark.retain(|check, _| round.unreadable.contains_key(check));
@@ -468,11 +497,82 @@ impl Run {
             let dark = self.dark.entry(check.clone()).or_insert(Dark { since: now, why: String::new() });
             dark.why = fault.to_string();
         }
+        let arrived = self.look_at_truth(release, &round);
+        self.watched.cursors = round.cursors;
         for ((check, target), pair) in round.samples {
             let Some(entry) = engine.unit.checks.iter().find(|c| c.check.name == check) else { continue };
             let poll = Poll { from_ms, to_ms, candidate: pair.candidate, baseline: pair.baseline };
-            self.watched.series.entry(check).or_default().entry(target).or_default().push(&entry.check, poll);
+            let frame = engine.frame(release, entry, &target);
+            let series = self.watched.series.entry(check).or_default().entry(target.clone()).or_default();
+            if arrived.contains(&target) {
+                // what came before was another split's
+                *series = Series::default();
+            }
+            series.push(&frame, poll);
         }
+    }
+
+    /// Holds the counted share of each target's requests against the one that was set. Returns the targets whose
+    /// traffic has arrived just now.
+    fn look_at_truth(&mut self, release: &Release, round: &Round) -> BTreeSet<TargetName> {
+        let mut counted: BTreeMap<&TargetName, (u64, u64)> = BTreeMap::new();
+        for ((_, target), pair) in &round.samples {
+            if let (Some(mine), Some(theirs)) = (pair.candidate.requests(), pair.baseline.requests()) {
+                let most = counted.entry(target).or_default();
+                if mine.saturating_add(theirs) > most.0.saturating_add(most.1) {
+                    *most = (mine, theirs);
+                }
+            }
+        }
+        let mut arrived = BTreeSet::new();
+        for (target, (candidate, baseline)) in counted {
+            let Some(set) = release.split.get(target) else { continue };
+            let truth = self.watched.truth.entry(target.clone()).or_default();
+            if truth.look(*set, candidate, baseline) {
+                arrived.insert(target.clone());
+            }
+        }
+        arrived
+    }
+
+    /// Ends the batches that are open: all that was seen counts now.
+    fn close_batches(&mut self, engine: &Engine<'_>, release: &Release) {
+        for (check, targets) in &mut self.watched.series {
+            let Some(entry) = engine.unit.checks.iter().find(|c| &c.check.name == check) else { continue };
+            for (target, series) in targets {
+                series.close_batch(&engine.frame(release, entry, target));
+            }
+        }
+    }
+
+    /// Traffic that goes elsewhere than it was sent never passes: the numbers are another split's.
+    fn truth_judgements(&self, release: &Release) -> Vec<Judgement> {
+        let off = self.watched.truth.iter().filter_map(|(target, truth)| match truth.state {
+            truth::State::Off { observed, requests } => Some((target, observed, requests)),
+            _ => None,
+        });
+        let judged = off.filter_map(|(target, observed, requests)| {
+            let set = release.split.get(target)?;
+            let percent = observed * 100.0;
+            Some(Judgement {
+                candidate: Some(observed),
+                limit: Some(set.fraction()),
+                kind: Kind::Ratio,
+                events: requests,
+                ..told(
+                    EntryName::new("traffic").ok()?,
+                    target,
+                    Verdict::Insufficient,
+                    format!(
+                        "traffic: {percent:.1} % of {requests} requests were counted on the candidate, and {}% is set: \
+                         sticky sessions, another rule, or a change that has not arrived",
+                        set.typed()
+                    ),
+                    "the counted share agrees with the one that was set",
+                )
+            })
+        });
+        judged.collect()
     }
 
     /// Turns a judgement into `error` once its source has been dark for too long.

@@ -78,10 +78,22 @@ pub struct Ask {
 pub struct Window {
     pub from: jiff::Timestamp,
     pub to: jiff::Timestamp,
+    /// Events from before this moment are another split's and must not be in the answer. Where it is later than
+    /// `to`, there is nothing to be told yet.
+    pub not_before: Option<jiff::Timestamp>,
 }
 
 impl Window {
+    pub fn new(from: jiff::Timestamp, to: jiff::Timestamp) -> Self {
+        Window { from, to, not_before: None }
+    }
+
+    /// From where on its events count.
+    pub fn begin(&self) -> jiff::Timestamp {
+        self.not_before.map_or(self.from, |floor| floor.max(self.from))
+    }
+
     pub fn length(&self) -> Duration {
-        Duration::try_from(self.to.duration_since(self.from)).unwrap_or_default()
+        Duration::try_from(self.to.duration_since(self.begin())).unwrap_or_default()
     }
 }

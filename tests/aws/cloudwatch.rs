@@ -8,7 +8,7 @@ use tidegate::{
     document::node::parse,
     domain::{
         check::Check,
-        judge::judge,
+        judge::{Frame, judge, verdict::Moment},
         names::{EntryName, Role},
         record::{Poll, Series},
         sample::{Measure, Sample},
@@ -61,7 +61,7 @@ fn access(url: &str) -> String {
 
 /// Connects checks as the file would: name and options without the braces around them.
 fn try_connect(url: &str, checks: &[(&str, &str)]) -> Result<Box<dyn Metric>, String> {
-    let kind = METRICS.iter().find(|kind| kind.common.name == "cloudwatch").unwrap();
+    let adapter = METRICS.iter().find(|kind| kind.common.name == "cloudwatch").unwrap();
     let mut entries = Vec::new();
     for (name, options) in checks {
         let node = parse(&format!("{{{options}, {}}}", access(url))).unwrap();
@@ -147,7 +147,7 @@ impl<'a> Watch<'a> {
         let source = connect(&self.url, self.checks);
         let lag = i64::try_from(source.lag().as_secs()).unwrap();
         let time = |seconds: i64| jiff::Timestamp::new(seconds, 0).unwrap();
-        let window = Window { from: time(self.answered - lag), to: time(now - lag) };
+        let window = Window::new(time(self.answered - lag), time(now - lag));
         let measured =
             source.measure(&double::hurried(self.limit), asks, window, self.cursor.as_ref()).await?;
         self.answered = now;
@@ -160,19 +160,25 @@ impl<'a> Watch<'a> {
     }
 }
 
+/// One check alone.
+fn frame(check: &Check) -> Frame<'_> {
+    Frame { check, recorded: None, tests: 1 }
+}
+
+/// What it says of all that was seen until then.
+fn judged_by(check: &Check, series: &Series, to_ms: u64) -> Judgement {
+    let moment = Moment { watched: std::time::Duration::from_millis(to_ms), last: true };
+    judge(&frame(check), &"api".parse().unwrap(), series, moment)
+}
+
 /// A check with the shape that the adapter declares for it.
 fn check_of(name: &str, options: &str, fail: &[&str]) -> Check {
-    let kind = METRICS.iter().find(|kind| kind.common.name == "cloudwatch").unwrap();
-    let shape = (kind.shape)(&parse(&format!("{{{options}}}")).unwrap(), name).unwrap();
+    let adapter = METRICS.iter().find(|kind| kind.common.name == "cloudwatch").unwrap();
+    let shape = (adapter.shape)(&parse(&format!("{{{options}}}")).unwrap(), name).unwrap();
+    let kind = shape.measure.fixed_kind().unwrap_or(shape.unit.kind());
     let check = Check {
-        name: name.parse().unwrap(),
-        measure: shape.measure,
-        kind: shape.measure.fixed_kind().unwrap_or(shape.unit.kind()),
         fail: fail.iter().map(|bound| bound.parse().unwrap()).collect(),
-        warn: Vec::new(),
-        needs: 100,
-        against_recorded: false,
-        shadow: false,
+        ..Check::new(name.parse().unwrap(), shape.measure, kind)
     };
     for bound in &check.fail {
         bound.fits(check.kind).unwrap();
@@ -211,9 +217,8 @@ async fn watched(double: &Double) -> (BTreeMap<String, Judgement>, BTreeMap<Stri
                 baseline: pair[1].clone().unwrap(),
             };
             let seen = series.entry(check.name.to_string()).or_default();
-            seen.push(check, poll);
-            let judgement =
-                judge(check, &"api".parse().unwrap(), seen, None, std::time::Duration::from_millis(to_ms));
+            seen.push(&frame(check), poll);
+            let judgement = judged_by(check, seen, to_ms);
             judged.insert(check.name.to_string(), judgement);
         }
         before_ms = to_ms;
@@ -295,10 +300,9 @@ async fn a_rate_must_be_too_high_for_two_minutes_in_a_row() {
     for now in (START..=START + 900).step_by(30) {
         let candidate = watch.one(now, ask("errors", Role::Candidate)).await.unwrap();
         let to_ms = u64::try_from(now - START).unwrap() * 1000;
-        series.push(&check, Poll { from_ms: before_ms, to_ms, candidate, baseline: Sample::Empty });
+        series.push(&frame(&check), Poll { from_ms: before_ms, to_ms, candidate, baseline: Sample::Empty });
         before_ms = to_ms;
-        let judged =
-            judge(&check, &"api".parse().unwrap(), &series, None, std::time::Duration::from_millis(to_ms));
+        let judged = judged_by(&check, &series, to_ms);
         if judged.verdict == Verdict::Fail && failed.is_none() {
             failed = Some(now);
         }
@@ -638,9 +642,11 @@ async fn an_alarm_fails_the_release_only_if_it_began_to_ring_after_it_opened() {
         double.state().cloudwatch.alarm("before", state, since);
         let candidate = watch.one(now, ask("before", Role::Candidate)).await.unwrap();
         let to_ms = u64::from(n) * 30_000;
-        series.push(&check, Poll { from_ms: to_ms - 30_000, to_ms, candidate, baseline: Sample::Empty });
-        let watched = std::time::Duration::from_millis(to_ms);
-        verdicts.push(judge(&check, &"api".parse().unwrap(), &series, None, watched).verdict);
+        series.push(
+            &frame(&check),
+            Poll { from_ms: to_ms - 30_000, to_ms, candidate, baseline: Sample::Empty },
+        );
+        verdicts.push(judged_by(&check, &series, to_ms).verdict);
     }
     assert_eq!(verdicts, [Verdict::Pass, Verdict::Pass, Verdict::Fail]);
 }
@@ -755,7 +761,7 @@ async fn ecs_percentages_are_fractions_and_the_services_own_access_is_used() {
     let dimensions = [("ClusterName", "shop"), ("ServiceName", "api-green")];
     double.state().cloudwatch.event(metric("AWS/ECS", "CPUUtilization", &dimensions), NOON + 61, 83.0);
     double.state().cloudwatch.now = Some(NOON + 240);
-    let kind = METRICS.iter().find(|kind| kind.common.name == "cloudwatch").unwrap();
+    let adapter = METRICS.iter().find(|kind| kind.common.name == "cloudwatch").unwrap();
     let mut setting = setting();
     setting.services[0] = service("api", "ecs_alb", &format!("{{{}}}", access(&double.url)));
     let node = parse("{preset: ecs_cpu}").unwrap();
@@ -763,7 +769,7 @@ async fn ecs_percentages_are_fractions_and_the_services_own_access_is_used() {
     let source = (kind.connect)(&entries, &setting).map_err(|e| e.to_string()).unwrap();
     let time = |seconds: i64| jiff::Timestamp::new(seconds, 0).unwrap();
     let asks = [ask("cpu", Role::Candidate)];
-    let window = |now: i64| Window { from: time(START - LAG), to: time(now - LAG) };
+    let window = |now: i64| Window::new(time(START - LAG), time(now - LAG));
     let begun = source.measure(&double::within(30), &asks, window(START), None).await.unwrap();
     let cursor = begun.cursor.as_ref();
     let measured = source.measure(&double::within(30), &asks, window(NOON + 240), cursor).await.unwrap();
@@ -835,7 +841,7 @@ fn options_that_make_no_sense_are_refused() {
     }
     let mut lone = setting();
     lone.services.truncate(1);
-    let kind = METRICS.iter().find(|kind| kind.common.name == "cloudwatch").unwrap();
+    let adapter = METRICS.iter().find(|kind| kind.common.name == "cloudwatch").unwrap();
     let entries = [("x".parse().unwrap(), parse("{preset: lambda_errors}").unwrap(), "checks.x".to_string())];
     let error = (kind.connect)(&entries, &lone).err().unwrap().to_string();
     assert!(error.contains("no service has a target of the kind lambda"), "{error}");

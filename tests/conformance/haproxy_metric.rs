@@ -51,7 +51,7 @@ impl Poll {
 
     async fn next(&mut self) -> Vec<Sample> {
         let now = jiff::Timestamp::UNIX_EPOCH;
-        let window = Window { from: now, to: now };
+        let window = Window::new(now, now);
         let measured = self.metric.measure(&cx(), &self.asks, window, self.cursor.as_ref()).await.unwrap();
         self.cursor = measured.cursor;
         measured.samples.into_iter().map(|sample| sample.unwrap()).collect()
@@ -196,7 +196,7 @@ async fn after_a_reload_only_what_came_since_is_counted() {
 async fn a_source_that_cannot_be_read_is_a_fault_and_not_an_empty_sample() {
     let poll = Poll::new("/nowhere/haproxy.sock", &["errors"]);
     let now = jiff::Timestamp::UNIX_EPOCH;
-    let window = Window { from: now, to: now };
+    let window = Window::new(now, now);
     let fault = poll.metric.measure(&cx(), &poll.asks, window, None).await.unwrap_err();
     assert_eq!(fault.treat, Treat::Temporary);
     let [known, unknown] = ["api", "jobs"].map(|name| TargetName::new(name).unwrap());
@@ -217,7 +217,7 @@ async fn a_service_that_cannot_be_read_fails_alone_and_loses_no_counts() {
     asks[1].target = TargetName::new("web").unwrap();
     asks[1].side = side("blue");
     let now = jiff::Timestamp::UNIX_EPOCH;
-    let window = Window { from: now, to: now };
+    let window = Window::new(now, now);
     let link = || std::fs::hard_link(haproxy.file("admin.sock"), &gone).unwrap();
     link();
     let first = metric.measure(&cx(), &asks, window, None).await.unwrap();

@@ -85,7 +85,7 @@ pub fn ask(side: &str, addresses: &[std::net::SocketAddr]) -> Ask {
 
 pub fn window() -> Window {
     let to = SystemClock::default().now();
-    Window { from: to - Duration::from_secs(30), to }
+    Window::new(to - Duration::from_secs(30), to)
 }
 
 /// One ask of a fresh connection, as another process would make it; the cursor goes through text.

@@ -77,7 +77,7 @@ async fn a_real_server_and_the_page_it_scrapes_say_the_same() {
     for (to, bad, total) in [(150, 50 + 50, 500 + 50), (400, 250 + 250, 2500 + 250), (40, 40, 400)] {
         n.store(to, Ordering::SeqCst);
         prometheus.wait_for("n", &to.to_string()).await;
-        let window = Window { from, to: clock.now() };
+        let window = Window::new(from, clock.now());
         from = window.to;
         let measure = async |options: &str| {
             let source = connect("prometheus", &queried(options)).unwrap();
@@ -111,7 +111,7 @@ async fn a_real_server_and_the_page_it_scrapes_say_the_same() {
     n.store(45, Ordering::SeqCst);
     prometheus.wait_for("n", "45").await;
     let source = connect("prometheus", &queried(RATIO)).unwrap();
-    let window = Window { from, to: clock.now() };
+    let window = Window::new(from, clock.now());
     let measured = source.measure(&context(), &[ask("blue", &[])], window, None).await.unwrap();
     assert_eq!(measured.samples, [Ok(Sample::Counts { bad: 5, total: 50 })]);
 
@@ -184,10 +184,8 @@ async fn equal_queries_are_asked_once_with_the_token_and_the_windows_end() {
     );
     let source = connect("prometheus", &options).unwrap();
     assert_eq!(source.lag(), std::time::Duration::from_secs(2));
-    let window = Window {
-        from: "2026-01-01T00:00:00Z".parse().unwrap(),
-        to: "2026-01-01T00:00:30.25Z".parse().unwrap(),
-    };
+    let at = |text: &str| text.parse().unwrap();
+    let window = Window::new(at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:30.25Z"));
     let asks = [ask("blue", &[]), ask("green", &[])];
     let measured = source.measure(&context(), &asks, window, None).await.unwrap();
     assert_eq!(measured.samples, [Ok(Sample::Empty), Ok(Sample::Empty)]);
@@ -196,6 +194,10 @@ async fn equal_queries_are_asked_once_with_the_token_and_the_windows_end() {
     assert!(asked[0].has("authorization: Bearer s3cret"));
     let expected = "GET /base/api/v1/query?query=up%7Bs%3D%22v1%2F2%22%7D&time=1767225630.250";
     assert_eq!(asked[0].line, expected);
+    // a value from before the split was confirmed is another split's
+    let later = Window { not_before: Some(at("2026-01-01T00:00:31Z")), ..window };
+    let measured = source.measure(&context(), &asks, later, None).await.unwrap();
+    assert_eq!(measured.samples, [Ok(Sample::Empty), Ok(Sample::Empty)]);
 }
 
 #[test]

@@ -66,7 +66,7 @@ async fn each_question_gets_its_own_answer() {
     asks.insert(0, ask("slow", "green"));
     asks.insert(0, ask("slow", "blue"));
     asks.push(ask("slow", "gr--een"));
-    let measured = metric.measure(&within(20), &asks, Window { from: at, to: at }, None).await.unwrap();
+    let measured = metric.measure(&within(20), &asks, Window::new(at, at), None).await.unwrap();
     let samples: Vec<_> = measured.samples.into_iter().map(|s| s.ok()).collect();
     assert_eq!(
         samples,

@@ -106,14 +106,9 @@ fn unit(door: &Door) -> Unit {
         stages: stages(),
         checks: vec![CheckEntry {
             check: Check {
-                name: "errors".parse().unwrap(),
-                measure: Measure::Ratio,
-                kind: Kind::Ratio,
                 fail: vec!["above 5%".parse().unwrap()],
-                warn: Vec::new(),
-                needs: 5,
-                against_recorded: false,
-                shadow: false,
+                needs: Some(5),
+                ..Check::new("errors".parse().unwrap(), Measure::Ratio, Kind::Ratio)
             },
             source: "sim".into(),
             service: None,

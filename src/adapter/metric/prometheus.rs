@@ -234,11 +234,13 @@ impl Source {
                 false => Asked::Number(query(filled, window.to)),
                 true => Asked::Points {
                     inside: query(format!("{filled}[{length}ms]"), window.to),
-                    before: query(format!("last_over_time({filled}[1h])"), window.from),
+                    before: query(format!("last_over_time({filled}[1h])"), window.begin()),
                 },
             })
         });
-        Ok(Plan { check, queries: queries.map_err(wrong)?, empty: counts && length == 0, token })
+        // a value, too, may be one from before
+        let empty = (counts && length == 0) || window.not_before.is_some_and(|floor| floor > window.to);
+        Ok(Plan { check, queries: queries.map_err(wrong)?, empty, token })
     }
 }
 

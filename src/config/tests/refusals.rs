@@ -95,7 +95,17 @@ fn wrong_checks() {
         "wrong_checks",
         said(&[
             ("no checks at all", "+checks: {}\n"),
-            ("neither fail nor warn", "+checks:\n  errors: {haproxy: errors}\n"),
+            ("neither fail nor warn", "+checks:\n  healthy: {target: instances}\n"),
+            (
+                "worse of what has no baseline",
+                "+checks:\n  alive: {http: /health, fail: worse than baseline}\n",
+            ),
+            (
+                "points of what is no percentage",
+                "+checks:\n  p95: {scrape: {url: /m, histogram: h, at: p95}, tolerate: 1pp}\n",
+            ),
+            ("a tolerance below the baseline", "+checks:\n  errors: {haproxy: errors, tolerate: 0.8x}\n"),
+            ("no false alarm ever", "+checks:\n  errors: {haproxy: errors, alpha: 0%}\n"),
             ("two sources", "+checks:\n  errors: {haproxy: errors, http: /health, fail: above 5%}\n"),
             ("a source misspelt", "+checks:\n  errors: {haprxy: errors, fail: above 5%}\n"),
             ("an unknown preset", "+checks:\n  errors: {haproxy: erors, fail: above 5%}\n"),

@@ -28,7 +28,7 @@ fn the_example_of_the_design_loads() {
     assert_eq!(sections.databases[0].keys.limit.to_string(), "1h");
     assert_eq!(sections.stages, Stages::standard());
     let [errors, p95] = sections.checks.as_slice() else { panic!("two checks") };
-    assert_eq!((errors.check.fail.len(), errors.check.kind, errors.check.needs), (2, Kind::Ratio, 100));
+    assert_eq!((errors.check.fail.len(), errors.check.kind, errors.check.needs), (2, Kind::Ratio, None));
     assert_eq!((p95.check.fail.len(), p95.check.kind), (1, Kind::Time));
     assert!(p95.check.needs_baseline());
 }
@@ -85,11 +85,11 @@ fn a_check_is_read_with_all_its_keys() {
     let check = &memory.check;
     assert_eq!(
         (check.kind, check.needs, check.against_recorded, check.shadow),
-        (Kind::Bytes, 500, true, true)
+        (Kind::Bytes, Some(500), true, true)
     );
     assert_eq!((memory.unit.is_some(), memory.service.as_ref().map(|s| s.as_str())), (true, Some("api")));
     assert_eq!(alive.check.fail, [Bound::FailuresInARow(3)]);
-    assert_eq!(alive.check.needs, 7);
+    assert_eq!(alive.check.needs, Some(7));
     assert!(alive.source.options.get("expect").is_some(), "an option beside its adapter is an option");
     assert!(errors.check.fail.is_empty() && errors.check.warn.len() == 1);
 }

@@ -1,9 +1,103 @@
 //! The judge: from what was seen to what it means. Pure.
 //!
-//! `series` gathers polls; `threshold` compares them with the sentences of the file. Sequential tests
-//! get a file of their own each, beside `threshold`.
+//! [`series`] gathers polls and feeds the tests, [`verdict`] says what they mean for a check.
+//!
+//! | file | question | from |
+//! |---|---|---|
+//! | [`mixture`] | is one ratio worse than another, or than a level? | a mixture of the next two |
+//! | [`two_sample`] | the same, both rates learned on the way | Turner, Ly and Grünwald |
+//! | [`wager`] | the same, no rate known | likelihood ratios of Poisson counts |
+//! | [`split`] | does a share of events agree with what it should be? | beta-binomial martingale |
+//! | [`quantile`] | is one quantile worse than another? | Howard and Ramdas |
+//! | [`rank`] | do the values of a gauge lie higher? | Mann and Whitney, once |
+//! | [`threshold`] | a number against a level, over a time | plain comparison |
+//! | [`truth`] | does the traffic go where it was sent? | `split` |
+//!
+//! All but `rank` and `threshold` may be looked at after every poll: the chance that they *ever* alarm falsely
+//! stays below the rate that was chosen.
 
+pub mod evidence;
+pub mod forecast;
+pub mod mixture;
+pub mod null;
+pub mod numbers;
+pub mod quantile;
+pub mod rank;
 pub mod series;
+pub mod split;
 pub mod threshold;
+pub mod truth;
+pub mod two_sample;
+pub mod verdict;
+pub mod wager;
 
-pub use threshold::judge;
+pub use verdict::judge;
+
+use self::{null::Pair, split::Tuning};
+use super::{
+    bound::{Bound, Level},
+    check::{Check, Trial},
+    record::Poll,
+    sample::Sample,
+};
+
+/// The number of observations at which a prior is sharpest.
+const SHARPEST_AT: f64 = 1000.0;
+
+/// What a series is judged by.
+#[derive(Clone, Copy)]
+pub struct Frame<'a> {
+    pub check: &'a Check,
+    /// What the baseline showed before the shift.
+    pub recorded: Option<&'a Sample>,
+    /// Tests of this unit that decide: they share the false alarms that are accepted.
+    pub tests: usize,
+}
+
+impl Frame<'_> {
+    /// The false alarms that one test may raise over a whole watch.
+    pub fn alpha(&self) -> f64 {
+        self.check.alpha.get() / self.tests.max(1) as f64
+    }
+
+    pub fn tuning(&self) -> Tuning {
+        Tuning { alpha: self.alpha(), sharpest_at: SHARPEST_AT }
+    }
+
+    /// The bound as a test reads it. A level that was broken before the release already is judged on change: as
+    /// `worse than baseline`.
+    pub fn trial(&self, bound: &Bound) -> Option<Trial> {
+        let trial = self.check.trial(bound)?;
+        Some(if self.was_bad(bound) { self.check.tolerated(trial.worse) } else { trial })
+    }
+
+    /// All bounds that are tested.
+    pub fn trials(&self) -> impl Iterator<Item = Trial> {
+        self.check.fail.iter().chain(&self.check.warn).filter_map(|bound| self.trial(bound))
+    }
+
+    /// Whether a fixed level was broken before the release already.
+    pub fn was_bad(&self, bound: &Bound) -> bool {
+        match (bound, self.recorded.and_then(|r| r.number(self.check.measure))) {
+            (Bound::Beyond { direction, level: Level::Fixed(value), .. }, Some(before)) => {
+                direction.beyond(before, value.number)
+            }
+            _ => false,
+        }
+    }
+
+    /// A batch's counts on both sides; what is no count is nothing.
+    pub fn pair(&self, batch: &Poll) -> Pair {
+        let counts = |sample: &Sample| match sample {
+            Sample::Counts { bad, total } => ((*bad).min(*total) as f64, *total as f64),
+            _ => (0.0, 0.0),
+        };
+        let (candidate_bad, candidate) = counts(&batch.candidate);
+        let (baseline_bad, baseline) =
+            if self.check.against_recorded { (0.0, 0.0) } else { counts(&batch.baseline) };
+        Pair { candidate_bad, candidate, baseline_bad, baseline }
+    }
+}
+
+#[cfg(test)]
+mod numerics_tests;

@@ -1,23 +1,44 @@
 //! Gathering polls into a series that stays small however long the watch.
+//!
+//! The tests are fed batches. A batch closes when it is as long as a set part of the watch so far: short ones at
+//! the beginning, where a moment counts, long ones later, and never more than a few hundred (the number grows with the logarithm
+//! of the time). When a batch ends depends on the clock alone, never on what is in it, so the tests stay valid.
 
 use std::time::Duration;
 
+use super::{Frame, null::Pair, quantile::Ladder};
 use crate::domain::{
-    check::Check,
+    bound::Bound,
     record::{Poll, Series},
-    sample::{Measure, Sample},
+    sample::{Histogram, Measure, Sample},
 };
 
 /// However long the windows, no more polls than this are kept.
 const POLLS_MAX: usize = 4096;
 
 impl Series {
-    /// Adds one complete poll and forgets those no bound of `check` looks back at.
-    pub fn push(&mut self, check: &Check, poll: Poll) {
+    /// Adds one complete poll and forgets those no bound looks back at.
+    pub fn push(&mut self, frame: &Frame<'_>, mut poll: Poll) {
+        let check = frame.check;
+        for sample in [&mut poll.candidate, &mut poll.baseline] {
+            if !sample.is_number() {
+                self.no_numbers = self.no_numbers.saturating_add(1);
+                *sample = Sample::Empty;
+            }
+        }
         self.candidate.add(&poll.candidate);
         self.baseline.add(&poll.baseline);
+        for (sample, heard_ms) in
+            [(&poll.candidate, &mut self.heard_ms.0), (&poll.baseline, &mut self.heard_ms.1)]
+        {
+            if sample.events() > 0 {
+                *heard_ms = poll.to_ms;
+            }
+        }
         tally(&mut self.candidate_values, &poll.candidate, check.measure);
         tally(&mut self.baseline_values, &poll.baseline, check.measure);
+        self.weigh_quantiles(frame, poll.to_ms);
+        self.batch(frame, &poll);
         let keep_ms = millis(check.longest_window());
         let newest_ms = poll.to_ms;
         self.polls.push_back(poll);
@@ -27,6 +48,65 @@ impl Series {
                 && self.polls.front().is_some_and(|p| p.from_ms.saturating_add(keep_ms) < newest_ms))
         {
             self.polls.pop_front();
+        }
+    }
+
+    fn batch(&mut self, frame: &Frame<'_>, poll: &Poll) {
+        let open = match self.open.take() {
+            None => poll.clone(),
+            Some(mut open) => {
+                open.candidate.add(&poll.candidate);
+                open.baseline.add(&poll.baseline);
+                open.to_ms = poll.to_ms;
+                open
+            }
+        };
+        let span = open.to_ms.saturating_sub(open.from_ms);
+        let over = span.saturating_mul(batches_in(frame.check.measure)) >= open.to_ms;
+        self.open = Some(open);
+        if over {
+            self.close_batch(frame);
+        }
+    }
+
+    /// Ends the batch that is open: where a watch ends, all of it counts.
+    pub fn close_batch(&mut self, frame: &Frame<'_>) {
+        let Some(batch) = self.open.take() else { return };
+        if frame.check.measure == Measure::Ratio {
+            let (past, now) = (self.past(frame), frame.pair(&batch));
+            for trial in frame.trials() {
+                let evidence = self.evidence.entry(trial.key()).or_default();
+                evidence.weigh_ratio(frame, trial, past, now, batch.to_ms);
+            }
+        }
+        self.batches.push(batch);
+    }
+
+    /// All closed batches in one.
+    fn past(&self, frame: &Frame<'_>) -> Pair {
+        let mut past = Pair::default();
+        for batch in &self.batches {
+            past.add(frame.pair(batch));
+        }
+        past
+    }
+
+    fn weigh_quantiles(&mut self, frame: &Frame<'_>, at_ms: u64) {
+        let (Measure::Quantile(p), Sample::Histogram(candidate)) = (frame.check.measure, &self.candidate)
+        else {
+            return;
+        };
+        let live = Some(&self.baseline).filter(|b| b.events() > 0 && !frame.check.against_recorded);
+        let nothing = Histogram::default();
+        let baseline = match live.or(frame.recorded) {
+            Some(Sample::Histogram(baseline)) => baseline,
+            _ => &nothing,
+        };
+        let ladder = |h: &Histogram| Ladder::of_buckets(&h.bounds, &h.counts);
+        let (candidate, baseline) = (ladder(candidate), ladder(baseline));
+        for trial in frame.trials() {
+            let evidence = self.evidence.entry(trial.key()).or_default();
+            evidence.weigh_quantile(frame, trial, p, &candidate, &baseline, at_ms);
         }
     }
 
@@ -49,9 +129,19 @@ impl Series {
     }
 }
 
-fn in_a_row(bound: &crate::domain::bound::Bound) -> Option<usize> {
+/// A batch is closed when it is as long as this part of the watch. A histogram's evidence does not depend on its
+/// batches, and they are large.
+fn batches_in(measure: Measure) -> u64 {
+    match measure {
+        Measure::Quantile(_) => 8,
+        Measure::Gauge => 128,
+        _ => 32,
+    }
+}
+
+fn in_a_row(bound: &Bound) -> Option<usize> {
     match bound {
-        crate::domain::bound::Bound::FailuresInARow(n) => usize::try_from(*n).ok(),
+        Bound::FailuresInARow(n) => usize::try_from(*n).ok(),
         _ => None,
     }
 }

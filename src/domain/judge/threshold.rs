@@ -1,222 +1,103 @@
 //! Plain bounds: the numbers seen against the sentences of the file.
 //!
-//! - Without `for`, counts and histograms are judged over the whole watch, gauges by their newest value
-//!   (compared with the baseline: by the means of both).
+//! - Gauges are compared by their newest value (with a baseline: by the means of both).
 //! - With `for`, every complete poll of the trailing time must be beyond the level, at least two of them.
-//! - Below `needs` events nothing passes. It may fail earlier by curtailment: when so many bad events have
-//!   come that even if all further ones up to `needs` were good, the bound would be broken.
+//! - Events and probes are counted.
+//!
+//! A fixed level that was broken before the release already is lifted to what is tolerated of it.
 
-use std::time::Duration;
-
-use super::series::millis;
+use super::{
+    Frame,
+    series::millis,
+    verdict::{Answer, Reading, Why},
+};
 use crate::domain::{
     bound::{Bound, Direction, Level},
-    check::Check,
-    names::TargetName,
     record::{Poll, Series},
     sample::{Measure, Sample},
-    verdict::{Judgement, Verdict},
 };
 
 /// A gauge is compared with its baseline only from this many values on each side.
 const GAUGE_VALUES_MIN: u64 = 2;
 
-/// What one bound says.
-#[derive(Clone, Debug, PartialEq)]
-struct Reading {
-    answer: Answer,
-    candidate: Option<f64>,
-    baseline: Option<f64>,
-    limit: Option<f64>,
-    recorded: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    Within,
-    Broken,
-    /// Not enough was seen to say.
-    Open(&'static str),
-}
-
-/// Judges one check of one target by all that was seen so far. `recorded` is what the baseline showed
-/// before the shift; `watched` the time since the split was confirmed.
-pub fn judge(
-    check: &Check,
-    target: &TargetName,
-    series: &Series,
-    recorded: Option<&Sample>,
-    watched: Duration,
-) -> Judgement {
-    let look = Look { check, series, recorded, watched_ms: millis(watched) };
-    let fails: Vec<(&Bound, Reading)> = check.fail.iter().map(|b| (b, look.read(b))).collect();
-    let warns: Vec<(&Bound, Reading)> = check.warn.iter().map(|b| (b, look.read(b))).collect();
-    let broken = |r: &&(&Bound, Reading)| r.1.answer == Answer::Broken;
-    let warned = warns.iter().any(|r| broken(&r));
-    let open = fails.iter().find_map(|(_, r)| match r.answer {
-        Answer::Open(why) => Some(why),
-        _ => None,
-    });
-    let (verdict, why) = if fails.iter().any(|r| broken(&r)) {
-        (Verdict::Fail, None)
-    } else if let Some(why) = look.too_little().or(open) {
-        (Verdict::Insufficient, Some(why))
-    } else {
-        (Verdict::Pass, None)
-    };
-    let shown = fails.iter().find(broken).or(warns.iter().find(broken)).or(fails.first()).or(warns.first());
-    let (bound, reading) = match shown {
-        Some((bound, reading)) => (bound.to_string(), reading.clone()),
-        None => (String::new(), look.plain()),
-    };
-    Judgement {
-        check: check.name.clone(),
-        target: target.clone(),
-        verdict,
-        warned,
-        sentence: look.sentence(&bound, &reading, verdict, warned, why),
-        kind: check.kind,
-        candidate: reading.candidate,
-        baseline: reading.baseline,
-        bound,
-        limit: reading.limit,
-        events: series.candidate.events(),
-        against_recorded: reading.recorded,
-        shadow: check.shadow,
-        decides: !check.fail.is_empty(),
-    }
-}
-
-struct Look<'a> {
-    check: &'a Check,
-    series: &'a Series,
-    recorded: Option<&'a Sample>,
-    watched_ms: u64,
+/// One look at all that was seen so far.
+#[derive(Clone, Copy)]
+pub(super) struct Look<'a> {
+    pub frame: &'a Frame<'a>,
+    pub series: &'a Series,
+    pub watched_ms: u64,
 }
 
 impl Look<'_> {
-    fn read(&self, bound: &Bound) -> Reading {
+    pub(super) fn read(&self, bound: &Bound) -> Reading {
         match bound {
             Bound::MoreThan { events, within } => {
                 let sum: u64 = self
                     .trailing(millis(within.get()))
                     .map(|p| p.candidate.bad())
                     .fold(0, u64::saturating_add);
-                let answer = if sum > *events { Answer::Broken } else { Answer::Within };
-                Reading {
-                    answer,
-                    candidate: Some(sum as f64),
-                    baseline: None,
-                    limit: Some(*events as f64),
-                    recorded: false,
-                }
+                self.counted(sum as f64, *events as f64, sum > *events)
             }
             Bound::FailuresInARow(n) => {
                 let asked = self.series.polls.iter().rev().filter(|p| p.candidate != Sample::Empty);
                 let run = asked.take_while(|p| p.candidate.bad() > 0).count();
-                let answer = if run >= *n as usize { Answer::Broken } else { Answer::Within };
-                Reading {
-                    answer,
-                    candidate: Some(run as f64),
-                    baseline: None,
-                    limit: Some(f64::from(*n)),
-                    recorded: false,
-                }
+                self.counted(run as f64, f64::from(*n), run >= *n as usize)
             }
             Bound::Beyond { direction, level, hold: Some(span) } => {
-                self.held(*direction, level, millis(span.get()))
+                self.held(bound, *direction, level, millis(span.get()))
             }
-            Bound::Beyond { direction, level, hold: None } => self.overall(*direction, level),
+            Bound::Beyond { direction, level, hold: None } => self.newest(bound, *direction, level),
+            // of what is neither ratio, quantile nor gauge nothing is known of a baseline
+            Bound::Worse => Reading { answer: Answer::Open(Why::NoBaseline), ..self.plain() },
         }
     }
 
-    /// Over the whole watch.
-    fn overall(&self, direction: Direction, level: &Level) -> Reading {
-        let measure = self.check.measure;
+    fn counted(&self, seen: f64, limit: f64, broken: bool) -> Reading {
+        Reading {
+            answer: if broken { Answer::Broken } else { Answer::Within },
+            candidate: Some(seen),
+            limit: Some(limit),
+            ..Reading::default()
+        }
+    }
+
+    /// A gauge or probes, without a time to last for.
+    fn newest(&self, bound: &Bound, direction: Direction, level: &Level) -> Reading {
+        let measure = self.frame.check.measure;
         let absolute_gauge = measure == Measure::Gauge && !level.needs_baseline();
         let candidate = match absolute_gauge {
             true => self.series.polls.iter().rev().find_map(|p| p.candidate.number(measure)),
             false => self.series.candidate_number(measure),
         };
-        let (baseline, base_events, recorded) = self.reference();
-        let limit = level.limit(baseline);
-        let mut reading = Reading {
-            answer: Answer::Within,
-            candidate,
-            baseline: baseline.filter(|_| level.needs_baseline()),
-            limit,
-            recorded: recorded && level.needs_baseline(),
+        let reference = self.reference();
+        let limit = self.limit(bound, direction, level, reference.number);
+        let few = measure == Measure::Gauge
+            && level.needs_baseline()
+            && (self.series.candidate_values.1 < GAUGE_VALUES_MIN || reference.events < GAUGE_VALUES_MIN);
+        let answer = match (candidate, limit) {
+            (None, _) => Answer::Open(Why::Nothing),
+            (_, None) => Answer::Open(Why::NoBaseline),
+            _ if few => Answer::Open(Why::FewValues),
+            (Some(number), Some(limit)) if direction.beyond(number, limit) => Answer::Broken,
+            _ => Answer::Within,
         };
-        reading.answer = match (candidate, limit) {
-            (None, _) => Answer::Open("the candidate showed nothing"),
-            (_, None) => Answer::Open("there is no baseline to compare with"),
-            (Some(number), Some(limit)) => {
-                let beyond = direction.beyond(number, limit);
-                match self.thin(level, base_events) {
-                    Some(_)
-                        if beyond
-                            && self.decided_early(direction, limit)
-                            && base_events_suffice(level, base_events, self.check.needs) =>
-                    {
-                        Answer::Broken
-                    }
-                    Some(why) => Answer::Open(why),
-                    None if beyond => Answer::Broken,
-                    None => Answer::Within,
-                }
-            }
-        };
-        reading
-    }
-
-    /// Too few events to compare numbers, and on which side.
-    fn thin(&self, level: &Level, base_events: u64) -> Option<&'static str> {
-        match self.check.measure {
-            Measure::Ratio | Measure::Quantile(_) => {
-                if self.series.candidate.events() < self.check.needs {
-                    Some("too few events of the candidate")
-                } else if !base_events_suffice(level, base_events, self.check.needs) {
-                    Some("too few events of the baseline")
-                } else {
-                    None
-                }
-            }
-            Measure::Gauge
-                if level.needs_baseline()
-                    && (self.series.candidate_values.1 < GAUGE_VALUES_MIN
-                        || base_events < GAUGE_VALUES_MIN) =>
-            {
-                Some("too few values to compare")
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether the bad events already seen break the bound even if all others up to `needs` were good.
-    fn decided_early(&self, direction: Direction, limit: f64) -> bool {
-        self.check.measure == Measure::Ratio
-            && direction == Direction::Above
-            && self.series.candidate.bad() as f64 > limit * self.check.needs as f64
+        Reading { answer, candidate, limit, ..self.against(bound, &reference) }
     }
 
     /// Every complete poll of the trailing time.
-    fn held(&self, direction: Direction, level: &Level, hold_ms: u64) -> Reading {
-        let measure = self.check.measure;
-        let (overall, _, recorded) = self.reference();
-        let mut reading = Reading {
-            answer: Answer::Within,
-            candidate: None,
-            baseline: None,
-            limit: level.limit(overall),
-            recorded: recorded && level.needs_baseline(),
-        };
+    fn held(&self, bound: &Bound, direction: Direction, level: &Level, hold_ms: u64) -> Reading {
+        let measure = self.frame.check.measure;
+        let reference = self.reference();
+        let limit = self.limit(bound, direction, level, reference.number);
+        let mut reading = Reading { limit, baseline: None, ..self.against(bound, &reference) };
         let (mut polls, mut all_beyond) = (0u32, true);
         for poll in self.trailing(hold_ms) {
             let Some(number) = poll.candidate.number(measure) else {
                 continue;
             };
-            let baseline = if recorded { overall } else { poll.baseline.number(measure).or(overall) };
-            let Some(limit) = level.limit(baseline) else {
+            let live = poll.baseline.number(measure).filter(|_| !reference.recorded);
+            let baseline = live.or(reference.number);
+            let Some(limit) = self.limit(bound, direction, level, baseline) else {
                 continue;
             };
             polls += 1;
@@ -225,16 +106,11 @@ impl Look<'_> {
             reading.limit = Some(limit);
             reading.baseline = baseline.filter(|_| level.needs_baseline());
         }
-        reading.answer = if polls == 0 {
-            Answer::Open(if reading.limit.is_none() {
-                "there is no baseline to compare with"
-            } else {
-                "the candidate showed nothing"
-            })
-        } else if all_beyond && polls >= 2 && self.watched_ms >= hold_ms {
-            Answer::Broken
-        } else {
-            Answer::Within
+        reading.answer = match polls {
+            0 if reading.limit.is_none() => Answer::Open(Why::NoBaseline),
+            0 => Answer::Open(Why::Nothing),
+            2.. if all_beyond && self.watched_ms >= hold_ms => Answer::Broken,
+            _ => Answer::Within,
         };
         reading
     }
@@ -245,91 +121,67 @@ impl Look<'_> {
         self.series.polls.iter().filter(move |p| p.from_ms >= start_ms)
     }
 
-    /// The baseline's number, the events behind it, and whether it was recorded earlier.
-    fn reference(&self) -> (Option<f64>, u64, bool) {
-        let measure = self.check.measure;
-        let live = self.series.baseline_number(measure).filter(|_| !self.check.against_recorded);
-        match (live, self.recorded) {
+    /// The level in numbers; lifted where it was broken before.
+    fn limit(
+        &self,
+        bound: &Bound,
+        direction: Direction,
+        level: &Level,
+        baseline: Option<f64>,
+    ) -> Option<f64> {
+        let plain = level.limit(baseline)?;
+        let before = self.frame.recorded.and_then(|r| r.number(self.frame.check.measure));
+        match (self.frame.was_bad(bound), before) {
+            (true, Some(before)) => {
+                let tolerated = self.frame.check.tolerated(direction).edge.at(before);
+                Some(if direction == Direction::Above { plain.max(tolerated) } else { plain.min(tolerated) })
+            }
+            _ => Some(plain),
+        }
+    }
+
+    /// What is told of the baseline where the bound speaks of it.
+    pub(super) fn against(&self, bound: &Bound, reference: &Reference) -> Reading {
+        let asked = bound.needs_baseline() || self.frame.was_bad(bound);
+        Reading {
+            baseline: reference.number.filter(|_| asked),
+            recorded: reference.recorded && asked,
+            was_bad: self.frame.was_bad(bound),
+            ..Reading::default()
+        }
+    }
+
+    /// What the candidate is compared with.
+    pub(super) fn reference(&self) -> Reference {
+        let measure = self.frame.check.measure;
+        let live = self.series.baseline_number(measure).filter(|_| !self.frame.check.against_recorded);
+        match (live, self.frame.recorded) {
             (Some(number), _) => {
-                let events = if measure == Measure::Gauge {
-                    self.series.baseline_values.1
-                } else {
-                    self.series.baseline.events()
+                let events = match measure {
+                    Measure::Gauge => self.series.baseline_values.1,
+                    _ => self.series.baseline.events(),
                 };
-                (Some(number), events, false)
+                Reference { number: Some(number), events, recorded: false }
             }
             (None, Some(sample)) => {
                 let events = if measure == Measure::Gauge { GAUGE_VALUES_MIN } else { sample.events() };
-                (sample.number(measure), events, true)
+                Reference { number: sample.number(measure), events, recorded: true }
             }
-            (None, None) => (None, 0, false),
+            (None, None) => Reference { number: None, events: 0, recorded: false },
         }
     }
 
-    /// What keeps a check from passing whatever its bounds say.
-    fn too_little(&self) -> Option<&'static str> {
-        let events = self.series.candidate.events();
-        match self.check.measure {
-            Measure::Ratio | Measure::Quantile(_) if events == 0 => Some("the candidate showed nothing"),
-            Measure::Ratio | Measure::Quantile(_) if events < self.check.needs => {
-                Some("too few events of the candidate")
-            }
-            _ if self.series.candidate == Sample::Empty => Some("the candidate showed nothing"),
-            _ => None,
-        }
-    }
-
-    fn plain(&self) -> Reading {
-        Reading {
-            answer: Answer::Within,
-            candidate: self.series.candidate_number(self.check.measure),
-            baseline: None,
-            limit: None,
-            recorded: false,
-        }
-    }
-
-    fn sentence(
-        &self,
-        bound: &str,
-        reading: &Reading,
-        verdict: Verdict,
-        warned: bool,
-        why: Option<&'static str>,
-    ) -> String {
-        let show = |n: f64| match bound.starts_with("more than") || bound.contains("in a row") {
-            true => format!("{n}"),
-            false => self.check.kind.show(n),
-        };
-        let seen = match (&self.series.candidate, reading.candidate) {
-            (_, None) => "nothing seen".to_string(),
-            (Sample::Counts { bad, total }, Some(n)) => format!("{} ({bad} of {total})", show(n)),
-            (Sample::Histogram(h), Some(n)) => format!("{} ({} observations)", show(n), h.total()),
-            (_, Some(n)) => show(n),
-        };
-        let against = match (reading.baseline, reading.recorded) {
-            (Some(b), true) => format!(", baseline {} (against recorded)", show(b)),
-            (Some(b), false) => format!(", baseline {}", show(b)),
-            (None, _) => String::new(),
-        };
-        let bound = if bound.is_empty() { String::new() } else { format!("; bound: {bound}") };
-        let state = match (verdict, why) {
-            (Verdict::Fail, _) => "broken".to_string(),
-            (_, Some(why)) if why.contains("too few events of the candidate") => {
-                format!("{why} ({} of {} needed)", self.series.candidate.events(), self.check.needs)
-            }
-            (_, Some(why)) => why.to_string(),
-            (_, None) if warned => "warned".to_string(),
-            (_, None) => "within".to_string(),
-        };
-        format!("{}: {seen}{against}{bound}: {state}", self.check.name)
+    /// The candidate's number, where no bound is asked about.
+    pub(super) fn plain(&self) -> Reading {
+        Reading { candidate: self.series.candidate_number(self.frame.check.measure), ..Reading::default() }
     }
 }
 
-fn base_events_suffice(level: &Level, base_events: u64, needs: u64) -> bool {
-    !level.needs_baseline() || base_events >= needs
+/// The baseline as it is known.
+pub(super) struct Reference {
+    pub number: Option<f64>,
+    /// What stands behind the number.
+    pub events: u64,
+    /// It was recorded before the shift.
+    pub recorded: bool,
 }
-
-#[cfg(test)]
-#[path = "threshold_tests.rs"]
-mod tests;

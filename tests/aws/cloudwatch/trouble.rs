@@ -65,7 +65,7 @@ async fn both_sides_are_measured_the_same_through_every_trouble() {
         both(&["errors", "p95", "slow"]).into_iter().chain([ask("ring", Role::Candidate)]).collect();
     let window = |from: i64, to: i64| {
         let [from, to] = [from, to].map(|at| jiff::Timestamp::new(at - LAG, 0).unwrap());
-        Window { from, to }
+        Window::new(from, to)
     };
     let source = account.subject(account.url());
     let first = source.measure(&double::within(20), &asks, window(START - 30, START), None).await.unwrap();

@@ -1,0 +1,196 @@
+//! How long evidence takes: the tests, fed with what is to be expected instead of what was seen.
+
+use super::{
+    mixture::Purse,
+    null::{Edge, Pair, Refute},
+    numbers::ln,
+    quantile::{self, Ladder},
+    split::Tuning,
+};
+use crate::domain::sample::Histogram;
+
+/// The batches that a time is fed in.
+const BATCHES: u32 = 24;
+/// Nobody waits longer than this, in seconds: ten years.
+const FOREVER: f64 = 3.2e8;
+/// A regression that is larger than this is not searched for.
+const LARGEST: f64 = 1000.0;
+/// The normal bound that one in ten is above.
+const ONE_IN_TEN: f64 = 1.281_551_565_544_600_4;
+
+/// What both sides are expected to show in a second.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Traffic {
+    /// Events, and the part of them that is bad.
+    Ratio { candidate: f64, candidate_bad: f64, baseline: f64, baseline_bad: f64 },
+    /// Observations by bucket; their quantile `p` is tested.
+    Quantile { bounds: Vec<f64>, candidate: Vec<f64>, baseline: Vec<f64>, p: f64 },
+}
+
+impl Traffic {
+    /// Of all the traffic of today, `share` goes to a candidate that is worse by `factor`: so many times as many bad
+    /// events, or every observation so many times as large.
+    pub fn of_ratio(events: f64, bad: f64, share: f64, factor: f64) -> Self {
+        Traffic::Ratio {
+            candidate: events * share,
+            candidate_bad: (bad * factor).min(1.0),
+            baseline: events * (1.0 - share),
+            baseline_bad: bad,
+        }
+    }
+
+    /// The same of a histogram: `seconds` is the time in which it was seen.
+    pub fn of_histogram(seen: &Histogram, seconds: f64, p: f64, share: f64, factor: f64) -> Self {
+        let rate = |count: f64, part: f64| count / seconds * part;
+        let baseline = seen.counts.iter().map(|c| rate(*c as f64, 1.0 - share)).collect();
+        let mut below = 0.0;
+        let mut candidate: Vec<f64> = Vec::with_capacity(seen.counts.len());
+        for bound in &seen.bounds {
+            let upto = at_or_below(seen, bound / factor);
+            candidate.push(rate(upto - below, share));
+            below = upto;
+        }
+        candidate.push(rate(seen.total() as f64 - below, share));
+        Traffic::Quantile { bounds: seen.bounds.clone(), candidate, baseline, p }
+    }
+
+    /// The logarithm of the evidence that is to be expected after so many seconds.
+    pub fn expected(&self, edge: Edge, refute: Refute, seconds: f64, tuning: Tuning) -> f64 {
+        match self {
+            Traffic::Ratio { candidate, candidate_bad, baseline, baseline_bad } => {
+                let part = seconds / f64::from(BATCHES);
+                let batch = Pair {
+                    candidate: candidate * part,
+                    candidate_bad: candidate * part * candidate_bad,
+                    baseline: baseline * part,
+                    baseline_bad: baseline * part * baseline_bad,
+                };
+                let (mut purse, mut past) = (Purse::default(), Pair::default());
+                for _ in 0..BATCHES {
+                    purse.bet(past, batch, edge, refute);
+                    past.add(batch);
+                }
+                purse.ln_e()
+            }
+            Traffic::Quantile { bounds, candidate, baseline, p } => {
+                let ladder = |rates: &[f64]| {
+                    let counts: Vec<u64> = rates.iter().map(|r| (r * seconds).round() as u64).collect();
+                    Ladder::of_buckets(bounds, &counts)
+                };
+                quantile::ln_e(&ladder(candidate), &ladder(baseline), *p, edge, refute, tuning)
+            }
+        }
+    }
+
+    /// Seconds until the evidence is expected to be `enough` (ln E). `None`: it never will.
+    pub fn seconds(&self, edge: Edge, refute: Refute, enough: f64, tuning: Tuning) -> Option<f64> {
+        least(1.0, FOREVER, |seconds| self.expected(edge, refute, seconds, tuning) >= enough)
+    }
+}
+
+/// The smallest factor by which a candidate must be worse for its harm to be shown within `seconds`, nine times in
+/// ten. `traffic` tells what a candidate that is worse by a factor shows.
+pub fn smallest_found(
+    traffic: impl Fn(f64) -> Traffic,
+    edge: Edge,
+    refute: Refute,
+    seconds: f64,
+    enough: f64,
+    tuning: Tuning,
+) -> Option<f64> {
+    let enough = nearly_always(enough);
+    least(1.0, LARGEST, |factor| traffic(factor).expected(edge, refute, seconds, tuning) >= enough)
+}
+
+/// How much evidence must be expected so that there is `enough` nine times in ten: its logarithm, of mean μ, has a
+/// variance of about 2μ.
+pub fn nearly_always(enough: f64) -> f64 {
+    let half = ONE_IN_TEN * std::f64::consts::SQRT_2 / 2.0;
+    let root = half + (half * half + enough).sqrt();
+    root * root
+}
+
+/// The smallest number between the two, to 1 %, from which on `holds`; `None` if it does not at `most`.
+fn least(from: f64, most: f64, holds: impl Fn(f64) -> bool) -> Option<f64> {
+    let (mut low, mut high) = (from, from);
+    while !holds(high) {
+        if high >= most {
+            return None;
+        }
+        low = high;
+        high = (high * 2.0).min(most);
+    }
+    while ln(high / low) > 0.01 {
+        let middle = (low * high).sqrt();
+        if holds(middle) { high = middle } else { low = middle }
+    }
+    Some(high)
+}
+
+/// Observations at or below `place`, spread evenly within a bucket.
+fn at_or_below(seen: &Histogram, place: f64) -> f64 {
+    let (mut below, mut lower) = (0.0, 0.0);
+    for (bound, count) in seen.bounds.iter().zip(&seen.counts) {
+        let count = *count as f64;
+        if place < *bound {
+            let part = if *bound > lower { ((place - lower) / (bound - lower)).clamp(0.0, 1.0) } else { 0.0 };
+            return below + count * part;
+        }
+        below += count;
+        lower = *bound;
+    }
+    below
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TUNING: Tuning = Tuning { alpha: 0.01, sharpest_at: 1000.0 };
+    const SAME: Edge = Edge { times: 1.0, plus: 0.0 };
+
+    #[test]
+    fn twice_the_traffic_takes_half_the_time() {
+        let seconds = |events: f64| {
+            let traffic = Traffic::of_ratio(events, 0.01, 0.1, 2.0);
+            traffic.seconds(SAME, Refute::AtMost, ln(100.0), TUNING).unwrap()
+        };
+        let (slow, fast) = (seconds(10.0), seconds(20.0));
+        assert!((slow / fast - 2.0).abs() < 0.05, "{slow} {fast}");
+    }
+
+    #[test]
+    fn what_is_no_worse_is_never_found() {
+        let traffic = Traffic::of_ratio(1000.0, 0.01, 0.1, 1.0);
+        assert_eq!(traffic.seconds(SAME, Refute::AtMost, ln(100.0), TUNING), None);
+    }
+
+    #[test]
+    fn the_smallest_regression_found_shrinks_with_time() {
+        let found = |seconds: f64| {
+            smallest_found(
+                |f| Traffic::of_ratio(100.0, 0.01, 0.1, f),
+                SAME,
+                Refute::AtMost,
+                seconds,
+                ln(100.0),
+                TUNING,
+            )
+            .unwrap()
+        };
+        assert!(found(600.0) > 1.2 && found(600.0) < found(60.0), "{} {}", found(600.0), found(60.0));
+    }
+
+    #[test]
+    fn a_slower_histogram_moves_up_its_buckets() {
+        let seen = Histogram { bounds: vec![0.1, 0.2, 0.4, 0.8], counts: vec![900, 100, 0, 0, 0] };
+        let Traffic::Quantile { candidate, .. } = Traffic::of_histogram(&seen, 100.0, 0.95, 0.5, 2.0) else {
+            unreachable!()
+        };
+        assert_eq!(candidate, [2.25, 2.25, 0.5, 0.0, 0.0]);
+        let traffic = |factor| Traffic::of_histogram(&seen, 100.0, 0.95, 0.5, factor);
+        let found =
+            smallest_found(traffic, Edge { times: 1.2, plus: 0.0 }, Refute::AtMost, 600.0, ln(100.0), TUNING);
+        assert!(found.is_some_and(|f| (1.3..4.5).contains(&f)), "{found:?}");
+    }
+}

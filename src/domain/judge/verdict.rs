@@ -1,0 +1,454 @@
+//! What the evidence means for one check of one target, and the sentence that says it.
+//!
+//! - `fail`: a test has shown harm, or a plain bound is broken.
+//! - `pass`: a test has shown that all is within the edge; or as many events were seen as the file declares to be
+//!   enough, and there is no sign of harm.
+//! - `insufficient`: neither. Not to be shown worse is no proof of being well.
+
+use std::time::Duration;
+
+use super::{
+    Frame,
+    forecast::Traffic,
+    numbers::{exp, ln},
+    rank::Ranks,
+    series::millis,
+    threshold::Look,
+};
+use crate::domain::{
+    bound::{Bound, Direction},
+    check::Trial,
+    duration::spoken,
+    names::TargetName,
+    record::Series,
+    sample::{Measure, Sample},
+    verdict::{Judgement, Test, Tested, Verdict},
+};
+
+/// That all is well is shown with this confidence, a usual one for a bound: E of 20.
+const SHOWN_WELL: f64 = 20.0;
+/// Ranks say nothing of fewer values than this on a side.
+const RANK_VALUES_MIN: usize = 8;
+/// A side that had events is silent when this many were to be expected since the last.
+const SILENT_EVENTS: f64 = 12.0;
+/// A gauge that had values is silent when it had none for this part of the watch.
+const SILENT_PART: u64 = 3;
+
+/// When it is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Since the split was confirmed.
+    pub watched: Duration,
+    /// The watch ends here: what may be asked only once is asked now.
+    pub last: bool,
+}
+
+/// What one bound says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Reading {
+    pub answer: Answer,
+    pub candidate: Option<f64>,
+    pub baseline: Option<f64>,
+    pub limit: Option<f64>,
+    /// The baseline was recorded before the shift.
+    pub recorded: bool,
+    /// The level was broken before the release already.
+    pub was_bad: bool,
+    pub tested: Option<Tested>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Answer {
+    #[default]
+    Within,
+    Broken,
+    /// Not enough was seen to say.
+    Open(Why),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Why {
+    Nothing,
+    NotANumber,
+    /// No more since so many milliseconds.
+    Silent {
+        side: &'static str,
+        ms: u64,
+    },
+    NoBaseline,
+    FewEvents,
+    FewBaselineEvents,
+    FewValues,
+    /// Neither harm nor its absence is shown.
+    Undecided,
+    /// A test that is made only once.
+    AtTheEnd,
+}
+
+/// Judges one check of one target by all that was seen so far.
+pub fn judge(frame: &Frame<'_>, target: &TargetName, series: &Series, moment: Moment) -> Judgement {
+    let look = Look { frame, series, watched_ms: millis(moment.watched) };
+    let check = frame.check;
+    let read = |bound: &Bound| match frame.trial(bound) {
+        Some(trial) => look.tested(bound, trial, moment.last),
+        None if *bound == Bound::Worse && check.measure == Measure::Gauge => {
+            look.ranked(bound, check.tolerated(check.worse), moment.last)
+        }
+        None => look.read(bound),
+    };
+    let fails: Vec<(&Bound, Reading)> = check.fail.iter().map(|b| (b, read(b))).collect();
+    let warns: Vec<(&Bound, Reading)> = check.warn.iter().map(|b| (b, read(b))).collect();
+    let broken = |r: &&(&Bound, Reading)| r.1.answer == Answer::Broken;
+    let is_open = |r: &&(&Bound, Reading)| matches!(r.1.answer, Answer::Open(_));
+    let warned = warns.iter().any(|r| broken(&r));
+    let open = fails.iter().find(is_open).and_then(|(_, r)| match r.answer {
+        Answer::Open(why) => Some(why),
+        _ => None,
+    });
+    let (verdict, why) = if fails.iter().any(|r| broken(&r)) {
+        (Verdict::Fail, None)
+    } else if let Some(why) = look.missing().or(open) {
+        (Verdict::Insufficient, Some(why))
+    } else {
+        (Verdict::Pass, None)
+    };
+    let shown = (fails.iter().find(broken))
+        .or(warns.iter().find(broken))
+        .or(fails.iter().find(is_open))
+        .or(fails.first())
+        .or(warns.first());
+    let (bound, reading) = match shown {
+        Some((bound, reading)) => (look.bound_in_words(bound), reading.clone()),
+        None => (String::new(), look.plain()),
+    };
+    Judgement {
+        check: check.name.clone(),
+        target: target.clone(),
+        verdict,
+        warned,
+        sentence: look.sentence(shown.map(|s| s.0), &bound, &reading, verdict, warned, why),
+        kind: check.kind,
+        candidate: reading.candidate,
+        baseline: reading.baseline,
+        bound,
+        limit: reading.limit,
+        events: series.candidate.events(),
+        against_recorded: reading.recorded,
+        shadow: check.shadow,
+        decides: !check.fail.is_empty(),
+        tested: reading.tested,
+    }
+}
+
+impl Look<'_> {
+    /// A ratio or a quantile, by its sequential test.
+    fn tested(&self, bound: &Bound, trial: Trial, last: bool) -> Reading {
+        let (check, measure) = (self.frame.check, self.frame.check.measure);
+        let reference = self.reference();
+        let candidate = self.series.candidate_number(measure);
+        let follows = trial.edge.times > 0.0;
+        let limit = match follows {
+            true => reference.number.map(|b| trial.edge.at(b)),
+            false => Some(trial.edge.plus),
+        };
+        let evidence = self.series.evidence.get(&trial.key()).copied().unwrap_or_default();
+        let enough = self.frame.enough_harm(&evidence);
+        let shown_well = evidence.well >= ln(SHOWN_WELL);
+        let events = self.series.candidate.events();
+        let inside = matches!((candidate, limit), (Some(c), Some(l)) if !trial.worse.beyond(c, l));
+        let answer = if evidence.peak >= enough {
+            Answer::Broken
+        } else if candidate.is_none() {
+            Answer::Open(Why::Nothing)
+        } else if limit.is_none() {
+            Answer::Open(Why::NoBaseline)
+        } else if shown_well {
+            Answer::Within
+        } else if let (Bound::Worse, declared) = (bound, check.needs) {
+            match declared {
+                Some(needs) if events >= needs => Answer::Within,
+                Some(_) => Answer::Open(Why::FewEvents),
+                None => Answer::Open(Why::Undecided),
+            }
+        } else if events < check.least_events() {
+            Answer::Open(Why::FewEvents)
+        } else if follows && reference.events < check.least_events() {
+            Answer::Open(Why::FewBaselineEvents)
+        } else if inside {
+            Answer::Within
+        } else {
+            Answer::Open(Why::Undecided)
+        };
+        let undecided = matches!(answer, Answer::Open(Why::Undecided | Why::FewEvents));
+        let tested = Tested {
+            test: if measure == Measure::Ratio { Test::Mixture } else { Test::Quantile },
+            alpha: self.frame.alpha(),
+            tests: self.frame.tests.max(1),
+            harm: evidence.peak,
+            enough,
+            well: evidence.well,
+            at_ms: evidence.peak_ms,
+            more_ms: (last && undecided).then(|| self.more_ms(trial)).flatten(),
+        };
+        Reading { answer, candidate, limit, tested: Some(tested), ..self.against(bound, &reference) }
+    }
+
+    /// How much longer it takes to show that all is well, the present rates being the true ones. Where the candidate
+    /// shows harm so far, as if it were no worse than the baseline.
+    fn more_ms(&self, trial: Trial) -> Option<u64> {
+        let seconds = self.watched_ms as f64 / 1000.0;
+        if seconds <= 0.0 {
+            return None;
+        }
+        let recorded = self.frame.recorded;
+        let baseline = match (&self.series.baseline, recorded) {
+            (Sample::Empty, Some(recorded)) => recorded,
+            (live, _) => live,
+        };
+        let traffic = match (&self.series.candidate, baseline, self.frame.check.measure) {
+            (Sample::Counts { bad, total }, base, _) => {
+                let rate = |bad: u64, total: u64| if total == 0 { 0.0 } else { bad as f64 / total as f64 };
+                let (base_bad, base_total) = match base {
+                    Sample::Counts { bad, total } => (*bad, *total),
+                    _ => (0, 0),
+                };
+                let pooled = match trial.edge.times > 0.0 {
+                    true => rate(bad.saturating_add(base_bad), total.saturating_add(base_total)),
+                    false => rate(*bad, *total),
+                };
+                Traffic::Ratio {
+                    candidate: *total as f64 / seconds,
+                    candidate_bad: pooled,
+                    baseline: base_total as f64 / seconds,
+                    baseline_bad: pooled,
+                }
+            }
+            (Sample::Histogram(mine), Sample::Histogram(theirs), Measure::Quantile(p)) => {
+                let part = mine.total() as f64 / theirs.total().max(1) as f64;
+                let rates = |scale: f64| -> Vec<f64> {
+                    theirs.counts.iter().map(|c| *c as f64 / seconds * scale).collect()
+                };
+                Traffic::Quantile {
+                    bounds: theirs.bounds.clone(),
+                    candidate: rates(part),
+                    baseline: rates(1.0),
+                    p,
+                }
+            }
+            _ => return None,
+        };
+        let (_, well) = trial.refutes();
+        let needed = traffic.seconds(trial.edge, well, ln(SHOWN_WELL), self.frame.tuning())?;
+        Some((((needed - seconds).max(seconds / 10.0)) * 1000.0) as u64)
+    }
+
+    /// A gauge, by its ranks, once.
+    fn ranked(&self, bound: &Bound, trial: Trial, last: bool) -> Reading {
+        let values = |of: fn(&crate::domain::record::Poll) -> &Sample| -> Vec<f64> {
+            let all = self.series.batches.iter().chain(&self.series.open);
+            all.filter_map(|batch| of(batch).number(Measure::Gauge)).filter(|v| v.is_finite()).collect()
+        };
+        let candidate = values(|batch| &batch.candidate);
+        let allowed: Vec<f64> =
+            values(|batch| &batch.baseline).into_iter().map(|b| trial.edge.at(b)).collect();
+        let reference = self.reference();
+        let alpha = self.frame.alpha();
+        let few = candidate.len().min(allowed.len()) < RANK_VALUES_MIN
+            || Ranks::least_p(candidate.len(), allowed.len()) > alpha;
+        let greater = |x: &[f64], y: &[f64]| Ranks::new(x, y).persistent().p();
+        let (p_harm, p_well) = match (last && !few, trial.worse) {
+            (false, _) => (1.0, 1.0),
+            (_, Direction::Above) => (greater(&candidate, &allowed), greater(&allowed, &candidate)),
+            (_, Direction::Below) => (greater(&allowed, &candidate), greater(&candidate, &allowed)),
+        };
+        let declared = self.frame.check.needs.is_some_and(|needs| candidate.len() as u64 >= needs);
+        let answer = match (candidate.is_empty(), allowed.is_empty(), last) {
+            (true, ..) => Answer::Open(Why::Nothing),
+            (_, true, _) => Answer::Open(Why::NoBaseline),
+            (.., false) => Answer::Open(Why::AtTheEnd),
+            _ if few => Answer::Open(Why::FewValues),
+            _ if p_harm <= alpha => Answer::Broken,
+            _ if p_well <= 1.0 / SHOWN_WELL || declared => Answer::Within,
+            _ => Answer::Open(Why::Undecided),
+        };
+        let tested = Tested {
+            test: Test::Rank,
+            alpha,
+            tests: self.frame.tests.max(1),
+            harm: -ln(p_harm.max(f64::MIN_POSITIVE)),
+            enough: ln(1.0 / alpha),
+            well: -ln(p_well.max(f64::MIN_POSITIVE)),
+            at_ms: self.watched_ms,
+            more_ms: None,
+        };
+        Reading {
+            answer,
+            candidate: self.series.candidate_number(Measure::Gauge),
+            limit: reference.number.map(|b| trial.edge.at(b)),
+            tested: Some(tested),
+            ..self.against(bound, &reference)
+        }
+    }
+
+    /// What keeps a check from passing whatever its bounds say.
+    fn missing(&self) -> Option<Why> {
+        let series = self.series;
+        if series.no_numbers > 0 && series.candidate == Sample::Empty {
+            return Some(Why::NotANumber);
+        }
+        if series.candidate.events() == 0 && !matches!(series.candidate, Sample::Events(_)) {
+            return Some(Why::Nothing);
+        }
+        let silent = |side, sample: &Sample, values: u64, heard_ms: u64| {
+            let ms = self.watched_ms.saturating_sub(heard_ms);
+            let stopped = match sample {
+                Sample::Counts { .. } | Sample::Histogram(_) if heard_ms > 0 => {
+                    sample.events() as f64 / heard_ms as f64 * ms as f64 >= SILENT_EVENTS
+                }
+                Sample::Gauge(_) | Sample::Probes { .. } => values >= 3 && ms > self.watched_ms / SILENT_PART,
+                _ => false,
+            };
+            stopped.then_some(Why::Silent { side, ms })
+        };
+        let compared =
+            self.frame.check.fail.iter().any(Bound::needs_baseline) && !self.frame.check.against_recorded;
+        silent("candidate", &series.candidate, series.candidate_values.1, series.heard_ms.0).or_else(|| {
+            silent("baseline", &series.baseline, series.baseline_values.1, series.heard_ms.1)
+                .filter(|_| compared)
+        })
+    }
+
+    /// The bound, with what the test allows.
+    fn bound_in_words(&self, bound: &Bound) -> String {
+        match bound {
+            Bound::Worse => format!("{bound} ({} tolerated)", self.frame.check.tolerate),
+            _ => bound.to_string(),
+        }
+    }
+
+    fn sentence(
+        &self,
+        kind: Option<&Bound>,
+        bound: &str,
+        reading: &Reading,
+        verdict: Verdict,
+        warned: bool,
+        why: Option<Why>,
+    ) -> String {
+        let check = self.frame.check;
+        let counted = matches!(kind, Some(Bound::MoreThan { .. } | Bound::FailuresInARow(_)));
+        let show = |n: f64| if counted { format!("{n}") } else { check.kind.show(n) };
+        let behind = |sample: Option<&Sample>| match sample {
+            Some(Sample::Counts { bad, total }) if !counted => format!(" ({bad} of {total})"),
+            Some(Sample::Histogram(h)) => format!(" ({} observations)", h.total()),
+            _ => String::new(),
+        };
+        let seen = match reading.candidate {
+            None => "nothing seen".to_string(),
+            Some(n) => format!("{}{}", show(n), behind(Some(&self.series.candidate))),
+        };
+        let against = match (reading.baseline, reading.recorded) {
+            (Some(b), true) => {
+                format!(", baseline {}{} (against recorded)", show(b), behind(self.frame.recorded))
+            }
+            (Some(b), false) => format!(", baseline {}{}", show(b), behind(Some(&self.series.baseline))),
+            (None, _) => String::new(),
+        };
+        let changed = match reading.was_bad {
+            true => format!(
+                " (broken before the release already: judged on change, {} tolerated)",
+                check.tolerate
+            ),
+            false => String::new(),
+        };
+        let bound = if bound.is_empty() { String::new() } else { format!("; bound: {bound}{changed}") };
+        let state = match (verdict, why) {
+            (Verdict::Fail, _) => format!("broken{}", sure_of_harm(reading)),
+            (_, Some(why)) => self.open_in_words(why, reading),
+            (_, None) if warned => format!("warned{}", sure_of_harm(reading)),
+            (_, None) => format!("within{}", self.sure_of_well(reading)),
+        };
+        format!("{}: {seen}{against}{bound}: {state}", check.name)
+    }
+
+    fn sure_of_well(&self, reading: &Reading) -> String {
+        match &reading.tested {
+            Some(tested) if tested.well >= ln(SHOWN_WELL) => {
+                format!(", shown with a confidence of 95 % (evidence {} to 1)", odds(tested.well))
+            }
+            Some(_) => {
+                let least = self.frame.check.least_events();
+                format!(
+                    ", by its number: enough events were seen ({} of {least})",
+                    self.series.candidate.events()
+                )
+            }
+            None => String::new(),
+        }
+    }
+
+    fn open_in_words(&self, why: Why, reading: &Reading) -> String {
+        let events = self.series.candidate.events();
+        match why {
+            Why::Nothing => "the candidate showed nothing".into(),
+            Why::NotANumber => "the candidate showed nothing but values that are no numbers".into(),
+            Why::Silent { side, ms } => {
+                format!("the {side} showed nothing more for {}", spoken(Duration::from_millis(ms)))
+            }
+            Why::NoBaseline => "there is no baseline to compare with".into(),
+            Why::FewEvents => {
+                let needed = self.frame.check.least_events();
+                format!(
+                    "too few events of the candidate ({events} of {needed} needed){}",
+                    self.by_time(events, needed)
+                )
+            }
+            Why::FewBaselineEvents => "too few events of the baseline".into(),
+            Why::FewValues => "too few values to compare".into(),
+            Why::AtTheEnd => "compared once, at the end of the watch".into(),
+            Why::Undecided => {
+                let longer = match reading.tested.as_ref().and_then(|t| t.more_ms) {
+                    Some(ms) => {
+                        format!("; at the present rate about {} more", spoken(Duration::from_millis(ms)))
+                    }
+                    None => String::new(),
+                };
+                format!("neither harm nor its absence is shown yet{longer}")
+            }
+        }
+    }
+
+    /// When so many events will have been seen.
+    fn by_time(&self, events: u64, needed: u64) -> String {
+        if events == 0 || self.watched_ms == 0 {
+            return String::new();
+        }
+        let ms = (needed.saturating_sub(events)) as f64 * self.watched_ms as f64 / events as f64;
+        format!("; at the present rate about {} more", spoken(Duration::from_millis(ms as u64)))
+    }
+}
+
+/// How sure it is.
+fn sure_of_harm(reading: &Reading) -> String {
+    reading.tested.as_ref().map_or(String::new(), |tested| {
+        format!(
+            "; chance alone would show this at most once in {} watches, and once in {} is accepted",
+            odds(tested.harm),
+            odds(tested.enough)
+        )
+    })
+}
+
+/// E of a logarithm, in two digits that a person can read.
+fn odds(ln_e: f64) -> String {
+    if ln_e > ln(1e9) {
+        return "a billion".into();
+    }
+    let e = exp(ln_e).max(1.0);
+    let magnitude = 10f64.powi((libm::log10(e).floor() as i32 - 1).max(0));
+    format!("{}", (e / magnitude + 1e-9).floor() * magnitude)
+}
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

@@ -1,0 +1,388 @@
+use super::*;
+use crate::domain::{check::Check, names::EntryName, record::Poll, sample::Histogram, value::Kind};
+
+const POLL_MS: u64 = 10_000;
+
+struct Case {
+    check: Check,
+    series: Series,
+    now_ms: u64,
+    recorded: Option<Sample>,
+}
+
+fn case(measure: Measure, kind: Kind, fail: &[&str]) -> Case {
+    let name = EntryName::new("check").unwrap();
+    let check =
+        Check { fail: fail.iter().map(|b| b.parse().unwrap()).collect(), ..Check::new(name, measure, kind) };
+    Case { check, series: Series::default(), now_ms: 0, recorded: None }
+}
+
+impl Case {
+    fn poll(&mut self, candidate: Sample, baseline: Sample) -> &mut Self {
+        let poll = Poll { from_ms: self.now_ms, to_ms: self.now_ms + POLL_MS, candidate, baseline };
+        self.now_ms += POLL_MS;
+        let frame = Frame { check: &self.check, recorded: self.recorded.as_ref(), tests: 1 };
+        self.series.push(&frame, poll);
+        self
+    }
+
+    fn polls(&mut self, times: u32, candidate: Sample, baseline: Sample) -> &mut Self {
+        for _ in 0..times {
+            self.poll(candidate.clone(), baseline.clone());
+        }
+        self
+    }
+
+    fn verdict(&self) -> Verdict {
+        self.judgement().verdict
+    }
+
+    fn judgement(&self) -> Judgement {
+        let target = TargetName::new("api").unwrap();
+        let frame = Frame { check: &self.check, recorded: self.recorded.as_ref(), tests: 1 };
+        let mut series = self.series.clone();
+        series.close_batch(&frame);
+        let moment = Moment { watched: Duration::from_millis(self.now_ms), last: true };
+        judge(&frame, &target, &series, moment)
+    }
+}
+
+fn counts(bad: u64, total: u64) -> Sample {
+    Sample::Counts { bad, total }
+}
+
+fn latency(slow_percent: u64) -> Sample {
+    Sample::Histogram(Histogram {
+        bounds: vec![0.1, 0.2, 0.4, 0.8, 1.6],
+        counts: vec![100 - slow_percent, 0, 0, slow_percent, 0, 0],
+    })
+}
+
+#[test]
+fn an_error_rate_above_5_percent_must_last_2_minutes() {
+    let mut c = case(Measure::Ratio, Kind::Ratio, &["above 5% for 2m"]);
+    c.polls(11, counts(6, 100), Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Pass, "110 s are not 2 minutes");
+    c.poll(counts(6, 100), Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Fail);
+    c.poll(counts(5, 100), Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Pass, "one poll within the bound ends it");
+}
+
+#[test]
+fn half_a_percentage_point_above_baseline_fails() {
+    let mut c = case(Measure::Ratio, Kind::Ratio, &["above baseline + 0.5pp"]);
+    c.polls(10, counts(14, 1000), counts(10, 1000));
+    assert_eq!(c.verdict(), Verdict::Pass);
+    c.polls(10, counts(17, 1000), counts(10, 1000));
+    let judged = c.judgement();
+    assert_eq!(judged.verdict, Verdict::Insufficient, "1.55 % may be 1.5 % by chance: {}", judged.sentence);
+    c.polls(10, counts(30, 1000), counts(10, 1000));
+    assert_eq!(c.verdict(), Verdict::Fail, "{}", c.judgement().sentence);
+}
+
+#[test]
+fn p99_above_five_times_the_baseline_must_last_5_minutes() {
+    let mut c = case(Measure::Quantile(0.99), Kind::Time, &["above 5x baseline for 5m"]);
+    c.polls(29, latency(5), latency(0));
+    assert_ne!(c.verdict(), Verdict::Fail);
+    c.poll(latency(5), latency(0));
+    assert_eq!(c.verdict(), Verdict::Fail);
+}
+
+#[test]
+fn p95_a_quarter_above_baseline_fails() {
+    let mut c = case(Measure::Quantile(0.95), Kind::Time, &["above baseline + 25%"]);
+    c.polls(3, latency(0), latency(0));
+    assert_eq!(c.verdict(), Verdict::Pass);
+    c.polls(30, latency(8), latency(0));
+    assert_eq!(c.verdict(), Verdict::Fail);
+}
+
+#[test]
+fn more_than_ten_server_errors_in_5_minutes_fail() {
+    let mut c = case(Measure::Events, Kind::Count, &["more than 10 in 5m"]);
+    c.polls(10, Sample::Events(1), Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Pass, "ten are not more than ten");
+    c.poll(Sample::Events(1), Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Fail);
+    c.polls(30, Sample::Events(0), Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Pass, "they have left the window");
+}
+
+#[test]
+fn three_failed_health_checks_in_a_row_fail() {
+    let mut c = case(Measure::Probes, Kind::Ratio, &["3 failures in a row"]);
+    let probe = |failed| Sample::Probes { asked: 1, failed };
+    c.polls(2, probe(1), Sample::Empty).poll(probe(0), Sample::Empty).polls(2, probe(1), Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Pass);
+    c.poll(probe(1), Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Fail);
+}
+
+#[test]
+fn more_than_half_of_the_instances_unhealthy_fails() {
+    let mut c = case(Measure::Gauge, Kind::Ratio, &["below 50%"]);
+    c.poll(Sample::Gauge(0.5), Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Pass);
+    c.poll(Sample::Gauge(0.25), Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Fail);
+}
+
+#[test]
+fn a_business_metric_10_percent_below_baseline_fails() {
+    let mut c = case(Measure::Gauge, Kind::Count, &["below baseline - 10%"]);
+    c.poll(Sample::Gauge(80.0), Sample::Gauge(100.0));
+    assert_eq!(c.verdict(), Verdict::Insufficient, "one value is not a comparison");
+    c.poll(Sample::Gauge(80.0), Sample::Gauge(100.0));
+    assert_eq!(c.verdict(), Verdict::Fail);
+    let mut good = case(Measure::Gauge, Kind::Count, &["below baseline - 10%"]);
+    good.polls(2, Sample::Gauge(91.0), Sample::Gauge(100.0));
+    assert_eq!(good.verdict(), Verdict::Pass);
+}
+
+#[test]
+fn an_sql_count_above_zero_and_connections_above_80_percent_fail() {
+    let mut count = case(Measure::Gauge, Kind::Count, &["above 0"]);
+    assert_eq!(count.poll(Sample::Gauge(0.0), Sample::Empty).verdict(), Verdict::Pass);
+    assert_eq!(count.poll(Sample::Gauge(1.0), Sample::Empty).verdict(), Verdict::Fail);
+    let mut connections = case(Measure::Gauge, Kind::Ratio, &["above 80%"]);
+    assert_eq!(connections.poll(Sample::Gauge(0.8), Sample::Empty).verdict(), Verdict::Pass);
+    assert_eq!(connections.poll(Sample::Gauge(0.81), Sample::Empty).verdict(), Verdict::Fail);
+}
+
+#[test]
+fn few_events_never_pass_and_fail_only_when_chance_is_ruled_out() {
+    let mut c = case(Measure::Ratio, Kind::Ratio, &["above 5%"]);
+    c.poll(counts(1, 1), Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Insufficient, "one error of one request proves nothing");
+    c.poll(counts(5, 5), Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Fail, "six bad ones of six at 5 %: once in 64 million");
+    let mut good = case(Measure::Ratio, Kind::Ratio, &["above 5%"]);
+    assert_eq!(good.poll(counts(0, 40), Sample::Empty).verdict(), Verdict::Insufficient);
+    let judged = good.poll(counts(0, 60), Sample::Empty).judgement();
+    assert_eq!(judged.verdict, Verdict::Pass);
+    assert!(judged.sentence.contains("confidence of 95 %"), "{}", judged.sentence);
+}
+
+#[test]
+fn no_data_is_insufficient_and_neither_passes_nor_fails() {
+    for (measure, kind, bound) in [
+        (Measure::Ratio, Kind::Ratio, "above 5%"),
+        (Measure::Ratio, Kind::Ratio, "above 5% for 2m"),
+        (Measure::Gauge, Kind::Count, "above 0"),
+        (Measure::Probes, Kind::Ratio, "3 failures in a row"),
+        (Measure::Events, Kind::Count, "more than 10 in 5m"),
+        (Measure::Quantile(0.95), Kind::Time, "above baseline + 25%"),
+    ] {
+        let mut c = case(measure, kind, &[bound]);
+        c.polls(60, Sample::Empty, Sample::Empty);
+        assert_eq!(c.verdict(), Verdict::Insufficient, "{bound}: {}", c.judgement().sentence);
+    }
+}
+
+#[test]
+fn without_baseline_traffic_the_recorded_one_is_used_and_said() {
+    let mut c = case(Measure::Ratio, Kind::Ratio, &["above baseline + 0.5pp"]);
+    c.polls(10, counts(8, 100), Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Insufficient);
+    let mut c = case(Measure::Ratio, Kind::Ratio, &["above baseline + 0.5pp"]);
+    c.recorded = Some(counts(10, 1000));
+    c.polls(10, counts(8, 100), Sample::Empty);
+    let judged = c.judgement();
+    assert_eq!(judged.verdict, Verdict::Fail);
+    assert!(judged.sentence.contains("against recorded"), "{}", judged.sentence);
+}
+
+#[test]
+fn empty_polls_between_bad_ones_do_not_hide_them() {
+    let mut c = case(Measure::Ratio, Kind::Ratio, &["above 5% for 2m"]);
+    for _ in 0..6 {
+        c.poll(counts(10, 10), Sample::Empty).poll(Sample::Empty, Sample::Empty);
+    }
+    assert_eq!(c.verdict(), Verdict::Fail);
+}
+
+#[test]
+fn warn_only_tells() {
+    let mut c = case(Measure::Ratio, Kind::Ratio, &["above 5%"]);
+    c.check.warn = vec!["above 1%".parse().unwrap()];
+    c.polls(10, counts(3, 100), Sample::Empty);
+    let judged = c.judgement();
+    assert_eq!((judged.verdict, judged.warned), (Verdict::Pass, true));
+}
+
+#[test]
+fn a_long_watch_keeps_only_the_polls_its_bounds_need() {
+    let mut c = case(Measure::Ratio, Kind::Ratio, &["above 5% for 2m"]);
+    c.polls(20_000, counts(1, 100), counts(1, 100));
+    assert!(c.series.polls.len() <= 13, "{}", c.series.polls.len());
+    assert_eq!(c.series.candidate, counts(20_000, 2_000_000));
+}
+
+fn worse(needs: Option<u64>) -> Case {
+    let mut c = case(Measure::Ratio, Kind::Ratio, &["worse than baseline"]);
+    c.check.needs = needs;
+    c
+}
+
+#[test]
+fn twice_the_errors_are_worse_than_baseline() {
+    let mut c = worse(None);
+    let polls = (1..=60).find(|_| {
+        c.poll(counts(2, 100), counts(9, 900));
+        c.verdict() == Verdict::Fail
+    });
+    assert!(polls.is_some_and(|n| (5..40).contains(&n)), "{polls:?}");
+    let judged = c.judgement();
+    assert!(judged.sentence.contains("chance alone would show this at most once in"), "{}", judged.sentence);
+    let tested = judged.tested.unwrap();
+    assert!(tested.harm >= tested.enough && (tested.enough - 100f64.ln()).abs() < 1e-12);
+}
+
+#[test]
+fn not_to_be_shown_worse_is_no_pass() {
+    let mut c = worse(None);
+    c.polls(20, counts(1, 100), counts(9, 900));
+    let judged = c.judgement();
+    assert_eq!(judged.verdict, Verdict::Insufficient);
+    assert!(
+        judged.sentence.contains("neither harm nor its absence is shown yet; at the present rate about"),
+        "{}",
+        judged.sentence
+    );
+    c.polls(200, counts(10, 1000), counts(90, 9000));
+    let judged = c.judgement();
+    assert_eq!(judged.verdict, Verdict::Pass, "{}", judged.sentence);
+    assert!(judged.sentence.contains("shown with a confidence of 95 %"), "{}", judged.sentence);
+}
+
+#[test]
+fn events_that_are_declared_to_be_enough_pass_without_proof() {
+    let mut c = worse(Some(500));
+    c.polls(4, counts(1, 100), counts(9, 900));
+    assert_eq!(c.verdict(), Verdict::Insufficient, "{}", c.judgement().sentence);
+    c.polls(1, counts(1, 100), counts(9, 900));
+    assert_eq!(c.verdict(), Verdict::Pass, "{}", c.judgement().sentence);
+}
+
+#[test]
+fn how_much_longer_is_said_and_true() {
+    let mut c = worse(None);
+    c.polls(20, counts(10, 1000), counts(90, 9000));
+    let more_ms = c.judgement().tested.unwrap().more_ms.unwrap();
+    c.polls((more_ms / POLL_MS) as u32 / 2, counts(10, 1000), counts(90, 9000));
+    assert_eq!(c.verdict(), Verdict::Insufficient, "{}", c.judgement().sentence);
+    c.polls((more_ms / POLL_MS) as u32 * 2 / 3, counts(10, 1000), counts(90, 9000));
+    assert_eq!(c.verdict(), Verdict::Pass, "{}", c.judgement().sentence);
+}
+
+#[test]
+fn an_incident_on_both_sides_is_nobodys_fault() {
+    let mut c = worse(None);
+    c.polls(20, counts(1, 100), counts(9, 900)).polls(10, counts(40, 100), counts(360, 900));
+    assert_ne!(c.verdict(), Verdict::Fail, "{}", c.judgement().sentence);
+}
+
+#[test]
+fn what_was_bad_before_the_release_is_judged_on_change() {
+    let mut c = case(Measure::Ratio, Kind::Ratio, &["above 5%"]);
+    c.recorded = Some(counts(700, 10_000));
+    c.polls(30, counts(70, 1000), counts(630, 9000));
+    let judged = c.judgement();
+    assert_ne!(judged.verdict, Verdict::Fail, "{}", judged.sentence);
+    assert!(judged.sentence.contains("judged on change"), "{}", judged.sentence);
+    c.polls(30, counts(200, 1000), counts(630, 9000));
+    assert_eq!(c.verdict(), Verdict::Fail, "{}", c.judgement().sentence);
+    // the same of a plain bound
+    let mut gauge = case(Measure::Gauge, Kind::Ratio, &["above 80%"]);
+    gauge.recorded = Some(Sample::Gauge(0.85));
+    gauge.poll(Sample::Gauge(0.86), Sample::Empty);
+    assert_eq!(gauge.verdict(), Verdict::Pass, "{}", gauge.judgement().sentence);
+}
+
+#[test]
+fn a_slower_quantile_is_worse_than_baseline() {
+    let mut c = case(Measure::Quantile(0.95), Kind::Time, &["worse than baseline"]);
+    c.polls(10, latency(8), latency(8));
+    assert_eq!(c.verdict(), Verdict::Insufficient, "{}", c.judgement().sentence);
+    c.polls(40, latency(20), latency(1));
+    assert_eq!(c.verdict(), Verdict::Fail, "{}", c.judgement().sentence);
+}
+
+#[test]
+fn a_gauge_is_compared_once_at_the_end() {
+    let mut c = case(Measure::Gauge, Kind::Count, &["worse than baseline"]);
+    c.check.worse = Direction::Below;
+    for i in 0..20 {
+        let noise = f64::from(i * 7 % 5);
+        c.poll(Sample::Gauge(50.0 + noise), Sample::Gauge(100.0 + noise));
+    }
+    assert_eq!(c.verdict(), Verdict::Fail, "{}", c.judgement().sentence);
+    let frame = Frame { check: &c.check, recorded: None, tests: 1 };
+    let moment = Moment { watched: Duration::from_millis(c.now_ms), last: false };
+    let early = judge(&frame, &TargetName::new("api").unwrap(), &c.series, moment);
+    assert_eq!(early.verdict, Verdict::Insufficient, "{}", early.sentence);
+}
+
+#[test]
+fn a_side_that_falls_silent_never_passes() {
+    let mut c = worse(Some(100));
+    c.polls(10, counts(1, 100), counts(9, 900)).polls(4, Sample::Empty, counts(9, 900));
+    let judged = c.judgement();
+    assert_eq!(judged.verdict, Verdict::Insufficient);
+    assert!(judged.sentence.contains("the candidate showed nothing more for 40"), "{}", judged.sentence);
+    let mut c = worse(Some(100));
+    c.polls(10, counts(1, 100), counts(9, 900)).polls(4, counts(1, 100), Sample::Empty);
+    assert!(
+        c.judgement().sentence.contains("the baseline showed nothing more"),
+        "{}",
+        c.judgement().sentence
+    );
+}
+
+#[test]
+fn what_is_no_number_never_passes() {
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut c = case(Measure::Gauge, Kind::Count, &["above 10"]);
+        c.polls(5, Sample::Gauge(value), Sample::Empty);
+        let judged = c.judgement();
+        assert_eq!(judged.verdict, Verdict::Insufficient);
+        assert!(judged.sentence.contains("no numbers"), "{}", judged.sentence);
+    }
+}
+
+#[test]
+fn tests_that_decide_share_the_false_alarms() {
+    let mut c = worse(None);
+    c.polls(14, counts(3, 100), counts(9, 900));
+    let target = TargetName::new("api").unwrap();
+    let moment = Moment { watched: Duration::from_millis(c.now_ms), last: true };
+    let enough = |tests| {
+        let frame = Frame { check: &c.check, recorded: None, tests };
+        judge(&frame, &target, &c.series, moment).tested.unwrap().enough
+    };
+    assert!((enough(10) - enough(1) - 10f64.ln()).abs() < 1e-12);
+}
+
+#[test]
+fn a_watch_that_is_cut_in_two_ends_as_one_that_is_not() {
+    let mut whole = worse(None);
+    let mut cut = worse(None);
+    for i in 0..40u64 {
+        let (candidate, baseline) = (counts(1 + i % 2, 100), counts(9, 900));
+        whole.poll(candidate.clone(), baseline.clone());
+        cut.poll(candidate, baseline);
+        let kept = serde_json::to_string(&cut.series).unwrap();
+        cut.series = serde_json::from_str(&kept).unwrap();
+    }
+    assert_eq!(cut.series, whole.series);
+}
+
+#[test]
+fn a_million_polls_take_no_more_room_than_some_hundred_batches() {
+    let mut c = worse(None);
+    c.polls(1_000_000, counts(1, 100), counts(9, 900));
+    assert!(c.series.batches.len() < 500, "{}", c.series.batches.len());
+    assert!(c.series.polls.len() <= 2);
+}
