@@ -16,6 +16,7 @@ mod migrate;
 mod plan;
 mod preflight;
 mod reference;
+mod report;
 mod restore_db;
 mod rollback;
 mod rollout;
@@ -235,6 +236,8 @@ enum Command {
     Plan(plan::Args),
     /// Print where the release stands
     Status(status::Args),
+    /// Show the verdicts of a release and what they rest on
+    Report(report::Args),
     /// Write a first tidegate.yml
     Init(init::Args),
     /// Print the JSON schema of tidegate.yml, or of the result of `--output json`
@@ -344,6 +347,7 @@ pub fn main() -> ExitCode {
         Command::Rollout(args) => app::drive("rollout", common, args),
         Command::Finish(args) => app::drive("finish", common, args),
         Command::Plan(args) => app::drive("plan", common, args),
+        Command::Report(args) => app::drive("report", common, args),
         Command::Status(args) => app::drive("status", common, args),
     };
     ExitCode::from(code)

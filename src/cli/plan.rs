@@ -20,6 +20,6 @@ impl Verb for Args {
     }
 
     async fn run(&self, engine: &Engine<'_>) -> Result<Done, Failure> {
-        engine.plan()
+        engine.plan().await
     }
 }

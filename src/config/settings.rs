@@ -98,10 +98,10 @@ pub(crate) fn stage_path(section: &Node, index: usize) -> String {
     }
 }
 
-/// `hold`, `extend 15m` or `rollback`.
+/// `hold`, `extend 15m`, `rollback` or `pass`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String", extend("pattern" = r"^(hold|rollback|extend .+)$"))]
+#[schemars(with = "String", extend("pattern" = r"^(hold|rollback|pass|extend .+)$"))]
 pub(crate) struct Reacting(Reaction);
 
 impl TryFrom<String> for Reacting {
@@ -110,12 +110,13 @@ impl TryFrom<String> for Reacting {
         match text.as_str() {
             "hold" => Ok(Reacting(Reaction::Hold)),
             "rollback" => Ok(Reacting(Reaction::Rollback)),
+            "pass" => Ok(Reacting(Reaction::Pass)),
             other => match other.strip_prefix("extend ") {
                 Some(span) => {
                     let span: Span = span.trim().parse().map_err(|e| format!("{e}"))?;
                     Ok(Reacting(Reaction::Extend(span)))
                 }
-                None => Err(format!("`{text}` is none of: hold, rollback, `extend 15m`")),
+                None => Err(format!("`{text}` is none of: hold, rollback, pass, `extend 15m`")),
             },
         }
     }
@@ -126,6 +127,7 @@ impl From<Reacting> for String {
         match reacting.0 {
             Reaction::Hold => "hold".into(),
             Reaction::Rollback => "rollback".into(),
+            Reaction::Pass => "pass".into(),
             Reaction::Extend(span) => format!("extend {span}"),
         }
     }
@@ -146,7 +148,8 @@ pub(crate) struct WhenKeys {
     /// Evidence of harm: rollback or hold.
     #[serde(default = "rollback")]
     fail: Reacting,
-    /// The time is over and the evidence is not there.
+    /// The time is over and the evidence is not there: hold, extend, rollback, or `pass` where a release of which
+    /// nothing bad is known is good enough.
     #[serde(default = "hold")]
     insufficient: Reacting,
     /// A metric source could not be read.
@@ -165,6 +168,12 @@ pub(crate) fn read_when(tree: &Node, problems: &mut Problems) -> Option<When> {
     for (key, reacting) in [("fail", keys.fail), ("cancelled", keys.cancelled)] {
         if let (Reacting(Reaction::Extend(_)), Some(at)) = (reacting, node.get(key)) {
             let message = "only `rollback` or `hold`: watching longer changes nothing";
+            problems.add(refused(at.position, &format!("when.{key}"), message));
+        }
+    }
+    for (key, reacting) in [("fail", keys.fail), ("error", keys.error), ("cancelled", keys.cancelled)] {
+        if let (Reacting(Reaction::Pass), Some(at)) = (reacting, node.get(key)) {
+            let message = "only `insufficient` may be taken for a pass";
             problems.add(refused(at.position, &format!("when.{key}"), message));
         }
     }

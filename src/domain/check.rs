@@ -92,6 +92,12 @@ impl Check {
         self.fail.iter().chain(&self.warn).any(Bound::needs_baseline)
     }
 
+    /// Whether what the baseline showed before the shift says something: a level that was broken already is judged on
+    /// change.
+    pub fn remembers(&self) -> bool {
+        self.fail.iter().chain(&self.warn).any(|b| matches!(b, Bound::Beyond { .. } | Bound::Worse))
+    }
+
     /// The longest trailing time any bound looks back over.
     pub fn longest_window(&self) -> Duration {
         self.windows().max().unwrap_or_default()

@@ -6,6 +6,7 @@ use std::fmt;
 
 use super::{
     names::{EntryName, TargetName},
+    sample::Measure,
     value::Kind,
 };
 
@@ -46,6 +47,9 @@ pub struct Judgement {
     /// What was seen, against what, with how many events.
     pub sentence: String,
     pub kind: Kind,
+    /// How its numbers come about; absent of what no check of the file asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measure: Option<Measure>,
     /// The candidate's number; absent where nothing was seen.
     pub candidate: Option<f64>,
     /// The baseline's number, where one was asked for.

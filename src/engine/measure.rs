@@ -227,7 +227,7 @@ impl Engine<'_> {
 
     /// Where the counters stand when a release opens. A source that cannot be read now says nothing.
     pub(crate) async fn first_cursors(&self, opened: &Opened) -> Cursors {
-        if !self.unit.checks.iter().any(|c| c.check.needs_baseline()) {
+        if !self.unit.checks.iter().any(|c| c.check.remembers()) {
             return Cursors::new();
         }
         let world: World = opened

@@ -7,7 +7,8 @@
 pub mod course;
 pub mod deploy;
 pub mod dry_run;
-pub mod finish;
+pub mod evidence;
+mod finish;
 pub mod ledger;
 pub mod measure;
 pub mod migrate;
@@ -19,6 +20,7 @@ pub mod preflight;
 pub mod ramp;
 pub mod recheck;
 pub mod refusal;
+pub mod replay;
 pub mod restore;
 pub mod rollback;
 pub mod rollout;

@@ -162,7 +162,7 @@ impl Engine<'_> {
     /// Before the first traffic moves: what the baseline showed since the release opened.
     pub(crate) async fn record_baseline(&self, ledger: &mut Ledger<'_>) -> Result<(), Failure> {
         let Some(release) = ledger.history.open().cloned() else { return Ok(()) };
-        let needed = self.unit.checks.iter().any(|c| c.check.needs_baseline());
+        let needed = self.unit.checks.iter().any(|c| c.check.remembers());
         if !needed
             || !release.recorded.is_empty()
             || release.split != release.origin_split()

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 
 use crate::{
     domain::{
+        duration::spoken,
         names::{Attempt, EntryName},
-        record::Artifact,
+        record::{Artifact, Poll, Series},
+        sample::Sample,
         share::Split,
         verdict::{Judgement, Verdict},
     },
@@ -59,6 +61,54 @@ pub struct Facts {
     pub timeline: Vec<Moment>,
     /// Lines for people below the sentence.
     pub details: Vec<String>,
+    /// What verdicts rest on, where that was asked for.
+    pub evidence: Vec<Shown>,
+}
+
+/// What one judgement rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Shown {
+    /// The attempt and its split: `v1.2.3#12 at 10 %`.
+    pub of: String,
+    /// When it was judged.
+    pub at: Timestamp,
+    pub watched_ms: u64,
+    pub judgement: Judgement,
+    pub series: Series,
+}
+
+/// Rows of a table of evidence.
+const ROWS: usize = 12;
+
+impl Shown {
+    /// Both sides over the time, in few rows: each the number of what came since the row before.
+    pub fn table(&self) -> Vec<String> {
+        let batches: Vec<&Poll> = self.series.batches.iter().chain(&self.series.open).collect();
+        let kind = self.judgement.kind;
+        let measure = self.judgement.measure;
+        let show = |sample: &Sample| match (sample, measure.and_then(|m| sample.number(m))) {
+            (_, None) => "-".to_string(),
+            (Sample::Counts { bad, total }, Some(n)) => format!("{} ({bad} of {total})", kind.show(n)),
+            (_, Some(n)) => kind.show(n),
+        };
+        let per_row = batches.len().div_ceil(ROWS).max(1);
+        let mut lines = Vec::new();
+        for group in batches.chunks(per_row) {
+            let (mut candidate, mut baseline) = (Sample::Empty, Sample::Empty);
+            for batch in group {
+                candidate.add(&batch.candidate);
+                baseline.add(&batch.baseline);
+            }
+            let until = group.last().map_or(0, |batch| batch.to_ms);
+            let until = spoken(std::time::Duration::from_millis(until));
+            lines.push(format!(
+                "{until:>9}   candidate {:<24} baseline {}",
+                show(&candidate),
+                show(&baseline)
+            ));
+        }
+        lines
+    }
 }
 
 /// Where the traffic stood from a moment on.

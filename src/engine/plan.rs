@@ -1,6 +1,6 @@
-//! `plan`: what `rollout` would do, without asking anybody.
+//! `plan`: what `rollout` would do, and how long evidence takes at today's rates. Changes nothing.
 
-use super::{Engine, outcome::Done};
+use super::{Engine, evidence::Rates, outcome::Done};
 use crate::{
     domain::{
         check::Check,
@@ -12,7 +12,13 @@ use std::time::Duration;
 
 impl Engine<'_> {
     /// Fills the report's lines with the steps in their order.
-    pub fn plan(&self) -> Result<Done, Failure> {
+    pub async fn plan(&self) -> Result<Done, Failure> {
+        let tests =
+            self.unit.checks.iter().map(|entry| entry.check.deciding_tests() * self.targets_of(entry)).sum();
+        let rates = match tests {
+            0 => Ok(Rates::new()),
+            _ => self.rates().await,
+        };
         let mut lines =
             vec!["preflight      services, databases, journal: refuses before anything changes".to_string()];
         for database in &self.unit.databases {
@@ -60,9 +66,23 @@ impl Engine<'_> {
                 _ => stage.bake.to_string(),
             };
             lines.push(format!("verify-metrics for {}: {}", bake, self.check_names()));
+            if let Ok(rates) = &rates {
+                let outlooks = self.outlooks(rates, stage.to, self.bake_or_least(said), tests);
+                lines.extend(outlooks.into_iter().map(|line| format!("  {line}")));
+            }
         }
         for entry in &self.unit.checks {
             lines.push(format!("  {}", check_line(&entry.check)));
+        }
+        match &rates {
+            Err(why) => lines.push(format!("note           how long evidence takes is not known: {why}")),
+            Ok(rates) if rates.is_empty() && tests > 0 => {
+                lines.push(
+                    "note           how long evidence takes is not known: the checks count nothing now"
+                        .into(),
+                );
+            }
+            Ok(_) => {}
         }
         let keep = self.unit.finish.keep_old;
         let retires = self.unit.services.iter().any(|s| s.retire.is_some() || s.target.caps().retires);

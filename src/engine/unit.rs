@@ -123,6 +123,8 @@ pub enum Reaction {
     /// Watch this much longer, once per verdict.
     Extend(Span),
     Rollback,
+    /// Of `insufficient` only: go on as if it had passed, and say so.
+    Pass,
 }
 
 impl Default for When {

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Engine,
+    evidence::Rates,
     ledger::Ledger,
     measure::{Asking, Round, Scene},
     outcome::{Done, State},
@@ -129,9 +130,17 @@ impl Engine<'_> {
     fn seen_in_words(&self) -> String {
         let facts = self.facts();
         let count = facts.judgements.iter().filter(|j| j.decides).count();
+        let thin: Vec<&str> = (facts.judgements.iter())
+            .filter(|j| j.decides && !j.shadow && j.verdict == Verdict::Insufficient)
+            .map(|j| j.check.as_str())
+            .collect();
+        let thin = match thin.is_empty() {
+            true => String::new(),
+            false => format!("; without evidence, and taken for a pass: {}", thin.join(", ")),
+        };
         let warned: Vec<&str> =
             facts.judgements.iter().filter(|j| j.warned).map(|j| j.check.as_str()).collect();
-        let checks = format!(": {count} check{} within bounds", if count == 1 { "" } else { "s" });
+        let checks = format!(": {count} check{} within bounds{thin}", if count == 1 { "" } else { "s" });
         if warned.is_empty() { checks } else { format!("{checks}; warned: {}", warned.join(", ")) }
     }
 
@@ -156,7 +165,7 @@ impl Engine<'_> {
             // An earlier watch came to its end: this one keeps its evidence and watches for as long again.
             bake += run.before;
         }
-        let mut extended = false;
+        let (mut extended, mut foretold) = (false, false);
         loop {
             let world = match self.look(&release, &mut run).await {
                 // One look may show an older truth, and another run may have begun to move the traffic.
@@ -170,6 +179,7 @@ impl Engine<'_> {
             self.poll(&release, &mut run, world.as_ref()).await;
             run.note_health(&release, world.as_ref());
             let left = bake.saturating_sub(run.watched(self));
+            foretold = foretold || self.foretell(&release, &run, bake);
             let judgements = self.judge_all(&release, &mut run, left.is_zero());
             let verdict = worst(&judgements);
             self.facts().judgements = judgements.clone();
@@ -191,6 +201,7 @@ impl Engine<'_> {
                     ));
                     continue;
                 }
+                let verdict = self.taken_for_pass(&release, &run, verdict);
                 let event = Event::Judged {
                     split: release.split.clone(),
                     verdict,
@@ -223,6 +234,18 @@ impl Engine<'_> {
             }
             self.still_standing(ledger, &release).await?;
         }
+    }
+
+    /// Too little evidence is a pass where the file says so. A candidate that is not healthy, and traffic that goes
+    /// elsewhere, are no question of evidence.
+    fn taken_for_pass(&self, release: &Release, run: &Run, verdict: Verdict) -> Verdict {
+        let only_thin = run.health_judgements(release).is_empty() && run.truth_judgements(release).is_empty();
+        if verdict != Verdict::Insufficient || self.unit.when.insufficient != Reaction::Pass || !only_thin {
+            return verdict;
+        }
+        self.progress.line("insufficient evidence is taken for a pass: `when: {insufficient: pass}`");
+        self.facts().verdict = Some(Verdict::Pass);
+        Verdict::Pass
     }
 
     /// Often enough for the shortest window of any bound, and some twenty times in a bake.
@@ -322,6 +345,24 @@ impl Engine<'_> {
         all
     }
 
+    /// Tells, once there is something to go by, what this watch can show.
+    fn foretell(&self, release: &Release, run: &Run, bake: Duration) -> bool {
+        let seconds = run.watched(self).as_secs_f64();
+        let mut rates = Rates::new();
+        for (check, targets) in &run.watched.series {
+            for (target, series) in targets {
+                let mut all = series.candidate.clone();
+                all.add(&series.baseline);
+                if series.baseline.requests().is_some_and(|n| n > 0) && seconds > 0.0 {
+                    rates.insert((check.clone(), target.clone()), (all, seconds));
+                }
+            }
+        }
+        let lines = self.outlooks(&rates, self.reached(release), bake, self.deciding_tests(release));
+        lines.iter().for_each(|line| self.progress.line(line));
+        !lines.is_empty()
+    }
+
     /// What a check of a target is judged by.
     fn frame<'a>(&self, release: &'a Release, entry: &'a CheckEntry, target: &TargetName) -> Frame<'a> {
         let recorded = release.recorded.get(&entry.check.name).and_then(|r| r.get(target));
@@ -388,6 +429,7 @@ fn told(check: EntryName, target: &TargetName, verdict: Verdict, sentence: Strin
         warned: false,
         sentence,
         kind: Kind::Count,
+        measure: None,
         candidate: None,
         baseline: None,
         bound: bound.into(),

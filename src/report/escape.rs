@@ -23,6 +23,18 @@ pub fn markdown(text: &str) -> String {
     safe
 }
 
+/// Text inside an XML element or attribute, on one line.
+pub fn xml(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in super::plain::plain(&text.replace(['\n', '\r'], " ")).chars() {
+        match c {
+            '<' | '>' | '&' | '"' | '\'' => safe.push_str(&format!("&#{};", c as u32)),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
 #[cfg(test)]
 mod tests {
     use super::markdown;

@@ -1,5 +1,6 @@
 //! What a command prints: text for people, JSON for programs, progress for both.
 
+pub mod chart;
 pub mod escape;
 pub mod github;
 pub mod lines;

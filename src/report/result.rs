@@ -12,7 +12,7 @@ use crate::{
         share::Split,
         verdict::{Judgement, Verdict},
     },
-    engine::outcome::{Changed, Done, Facts, Moment, State},
+    engine::outcome::{Changed, Done, Facts, Moment, Shown, State},
     error::Failure,
     port::{Finding, Grade, veil::veiled},
 };
@@ -61,13 +61,17 @@ pub struct CommandResult {
     pub report_path: Option<String>,
     /// Lines for people.
     pub details: Vec<String>,
+    /// What verdicts rest on, of `report`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Shown>,
 }
 
 /// The lines in which others may have repeated a secret, without it.
 fn veiled_facts(mut facts: Facts) -> Facts {
     let texts = (facts.details.iter_mut())
         .chain(facts.findings.iter_mut().map(|finding| &mut finding.message))
-        .chain(facts.judgements.iter_mut().map(|judgement| &mut judgement.sentence));
+        .chain(facts.judgements.iter_mut().map(|judgement| &mut judgement.sentence))
+        .chain(facts.evidence.iter_mut().map(|shown| &mut shown.judgement.sentence));
     texts.for_each(|text| *text = veiled(text).into_owned());
     facts
 }
@@ -107,6 +111,7 @@ impl CommandResult {
             deployment_id: None,
             report_path: None,
             details: facts.details,
+            evidence: facts.evidence,
         }
     }
 

@@ -38,6 +38,8 @@ fn result(text: &str) -> CommandResult {
         against_recorded: false,
         shadow: false,
         decides: true,
+        tested: None,
+        measure: None,
     };
     let artifact = Artifact {
         id: text.into(),

@@ -208,6 +208,9 @@ struct Plan<'a> {
     queries: Wanted<Asked>,
     token: Option<String>,
     empty: bool,
+    /// What the server knows by now is from before the moment that counts: asked all the same, so that a server that
+    /// cannot be read is known, and left out.
+    early: bool,
 }
 
 impl Source {
@@ -227,6 +230,8 @@ impl Source {
             token: token.as_deref().map(super::memory::digest),
         };
         let counts = !matches!(check.wanted, Wanted::Value(_));
+        let early = window.not_before.is_some_and(|floor| floor > window.to);
+        let window = if early { Window { not_before: None, ..window } } else { window };
         let length = window.length().as_millis();
         let queries = check.wanted.map(|text| {
             let filled = fill(text, &ask.words, in_quotes)?;
@@ -238,14 +243,17 @@ impl Source {
                 },
             })
         });
-        // a value, too, may be one from before
-        let empty = (counts && length == 0) || window.not_before.is_some_and(|floor| floor > window.to);
-        Ok(Plan { check, queries: queries.map_err(wrong)?, empty, token })
+        Ok(Plan { check, queries: queries.map_err(wrong)?, empty: counts && length == 0, early, token })
     }
 }
 
 impl Plan<'_> {
     fn answer(&self, answers: &BTreeMap<&Query, Result<api::Data, Fault>>) -> Result<Sample, Fault> {
+        let sample = self.sample(answers)?;
+        Ok(if self.early { Sample::Empty } else { sample })
+    }
+
+    fn sample(&self, answers: &BTreeMap<&Query, Result<api::Data, Fault>>) -> Result<Sample, Fault> {
         if self.empty {
             return Ok(Sample::Empty);
         }

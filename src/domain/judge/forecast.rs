@@ -1,13 +1,19 @@
 //! How long evidence takes: the tests, fed with what is to be expected instead of what was seen.
 
 use super::{
+    Frame, SHOWN_WELL,
     mixture::Purse,
     null::{Edge, Pair, Refute},
     numbers::ln,
     quantile::{self, Ladder},
     split::Tuning,
 };
-use crate::domain::sample::Histogram;
+use crate::domain::{
+    bound::Direction,
+    check::Trial,
+    sample::{Histogram, Measure, Sample},
+    tolerance::Tolerance,
+};
 
 /// The batches that a time is fed in.
 const BATCHES: u32 = 24;
@@ -100,6 +106,61 @@ pub fn smallest_found(
 ) -> Option<f64> {
     let enough = nearly_always(enough);
     least(1.0, LARGEST, |factor| traffic(factor).expected(edge, refute, seconds, tuning) >= enough)
+}
+
+/// What a watch of one check can show.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outlook {
+    /// The smallest factor of harm that is shown within the watch, nine times in ten.
+    pub smallest: Option<f64>,
+    /// Seconds until the harm that must not slip through is shown, nine times in ten.
+    pub find: Option<f64>,
+    /// Seconds until a candidate that is no worse than the baseline is shown to be within the edge, on average.
+    pub proof: Option<f64>,
+}
+
+impl Outlook {
+    /// Of a watch of `bake` seconds with `share` of the traffic (0 < share < 1), where all traffic together showed
+    /// `seen` in so many seconds. `None` of what no test is made of, and where less is worse.
+    pub fn of(
+        frame: &Frame<'_>,
+        trial: Trial,
+        seen: &Sample,
+        seconds: f64,
+        share: f64,
+        bake: f64,
+    ) -> Option<Self> {
+        if trial.worse != Direction::Above || seen.events() == 0 || !(share > 0.0 && share < 1.0) {
+            return None;
+        }
+        let measure = frame.check.measure;
+        let today = seen.number(measure)?;
+        let traffic = |factor: f64| match (seen, measure) {
+            (Sample::Counts { bad, total }, _) => {
+                let (bad, total) = (*bad as f64, *total as f64);
+                // no bad event at all is less than one
+                Some(Traffic::of_ratio(total / seconds, bad.max(0.5) / total, share, factor))
+            }
+            (Sample::Histogram(h), Measure::Quantile(p)) => {
+                Some(Traffic::of_histogram(h, seconds, p, share, factor))
+            }
+            _ => None,
+        };
+        let (tuning, (harm, well)) = (frame.tuning(), trial.refutes());
+        let enough = ln(1.0 / frame.alpha());
+        let named = match frame.check.find {
+            Tolerance::Times(factor) => factor,
+            Tolerance::Points(points) => (today + points) / today.max(f64::MIN_POSITIVE),
+        };
+        traffic(1.0)?;
+        let always =
+            |factor: f64| traffic(factor).unwrap_or_else(|| Traffic::of_ratio(0.0, 0.0, share, factor));
+        Some(Outlook {
+            smallest: smallest_found(always, trial.edge, harm, bake, enough, tuning),
+            find: always(named.min(LARGEST)).seconds(trial.edge, harm, nearly_always(enough), tuning),
+            proof: always(1.0).seconds(trial.edge, well, ln(SHOWN_WELL), tuning),
+        })
+    }
 }
 
 /// How much evidence must be expected so that there is `enough` nine times in ten: its logarithm, of mean μ, has a

@@ -35,7 +35,7 @@ pub use verdict::judge;
 
 use self::{null::Pair, split::Tuning};
 use super::{
-    bound::{Bound, Level},
+    bound::{Bound, Direction, Level},
     check::{Check, Trial},
     record::Poll,
     sample::Sample,
@@ -43,6 +43,9 @@ use super::{
 
 /// The number of observations at which a prior is sharpest.
 const SHARPEST_AT: f64 = 1000.0;
+
+/// That all is well is shown with a confidence of 95 %, a usual one for a bound: E of 20.
+pub const SHOWN_WELL: f64 = 20.0;
 
 /// What a series is judged by.
 #[derive(Clone, Copy)]
@@ -78,12 +81,18 @@ impl Frame<'_> {
 
     /// Whether a fixed level was broken before the release already.
     pub fn was_bad(&self, bound: &Bound) -> bool {
-        match (bound, self.recorded.and_then(|r| r.number(self.check.measure))) {
-            (Bound::Beyond { direction, level: Level::Fixed(value), .. }, Some(before)) => {
-                direction.beyond(before, value.number)
+        let Bound::Beyond { direction, level: Level::Fixed(value), .. } = bound else { return false };
+        let before = match self.recorded {
+            // a few bad events are no proof of a bad rate
+            Some(Sample::Counts { bad, total }) => {
+                let (low, high) =
+                    split::interval(*bad as f64, *total as f64, 1.0 / SHOWN_WELL, self.tuning());
+                Some(if *direction == Direction::Above { low } else { high })
             }
-            _ => false,
-        }
+            Some(Sample::Histogram(h)) if h.total() < Check::LEAST_EVENTS => None,
+            other => other.and_then(|r| r.number(self.check.measure)),
+        };
+        before.is_some_and(|before| direction.beyond(before, value.number))
     }
 
     /// A batch's counts on both sides; what is no count is nothing.

@@ -4,9 +4,9 @@
 //! the beginning, where a moment counts, long ones later, and never more than a few hundred (the number grows with the logarithm
 //! of the time). When a batch ends depends on the clock alone, never on what is in it, so the tests stay valid.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::{Frame, null::Pair, quantile::Ladder};
+use super::{Frame, evidence::Standing, null::Pair, quantile::Ladder};
 use crate::domain::{
     bound::Bound,
     record::{Poll, Series},
@@ -37,7 +37,9 @@ impl Series {
         }
         tally(&mut self.candidate_values, &poll.candidate, check.measure);
         tally(&mut self.baseline_values, &poll.baseline, check.measure);
-        self.weigh_quantiles(frame, poll.to_ms);
+        let mut evidence = std::mem::take(&mut self.evidence);
+        self.weigh(frame, poll.to_ms, &mut evidence);
+        self.evidence = evidence;
         self.batch(frame, &poll);
         let keep_ms = millis(check.longest_window());
         let newest_ms = poll.to_ms;
@@ -82,6 +84,45 @@ impl Series {
         self.batches.push(batch);
     }
 
+    /// The same series judged from its inputs alone, under this frame: what was worked out before is left behind.
+    /// Where the frame looks back further than the polls that were kept, the batches stand in for them.
+    #[must_use]
+    pub fn replayed(&self, frame: &Frame<'_>) -> Series {
+        let kept_ms = self.polls.front().map_or(0, |poll| poll.from_ms);
+        let wanted_ms = self
+            .polls
+            .back()
+            .map_or(0, |poll| poll.to_ms)
+            .saturating_sub(millis(frame.check.longest_window()));
+        let polls = match kept_ms <= wanted_ms {
+            true => self.polls.clone(),
+            false => self.batches.iter().chain(&self.open).cloned().collect(),
+        };
+        let mut again = Series {
+            polls,
+            candidate: self.candidate.clone(),
+            baseline: self.baseline.clone(),
+            candidate_values: self.candidate_values,
+            baseline_values: self.baseline_values,
+            heard_ms: self.heard_ms,
+            no_numbers: self.no_numbers,
+            ..Series::default()
+        };
+        let (mut candidate, mut baseline) = (Sample::Empty, Sample::Empty);
+        for batch in self.batches.iter().chain(&self.open) {
+            if let Measure::Quantile(_) = frame.check.measure {
+                candidate.add(&batch.candidate);
+                baseline.add(&batch.baseline);
+                let upto =
+                    Series { candidate: candidate.clone(), baseline: baseline.clone(), ..Series::default() };
+                upto.weigh(frame, batch.to_ms, &mut again.evidence);
+            }
+            again.open = Some(batch.clone());
+            again.close_batch(frame);
+        }
+        again
+    }
+
     /// All closed batches in one.
     fn past(&self, frame: &Frame<'_>) -> Pair {
         let mut past = Pair::default();
@@ -91,7 +132,8 @@ impl Series {
         past
     }
 
-    fn weigh_quantiles(&mut self, frame: &Frame<'_>, at_ms: u64) {
+    /// Weighs both histograms as they stand.
+    fn weigh(&self, frame: &Frame<'_>, at_ms: u64, evidence: &mut BTreeMap<String, Standing>) {
         let (Measure::Quantile(p), Sample::Histogram(candidate)) = (frame.check.measure, &self.candidate)
         else {
             return;
@@ -105,8 +147,8 @@ impl Series {
         let ladder = |h: &Histogram| Ladder::of_buckets(&h.bounds, &h.counts);
         let (candidate, baseline) = (ladder(candidate), ladder(baseline));
         for trial in frame.trials() {
-            let evidence = self.evidence.entry(trial.key()).or_default();
-            evidence.weigh_quantile(frame, trial, p, &candidate, &baseline, at_ms);
+            let standing = evidence.entry(trial.key()).or_default();
+            standing.weigh_quantile(frame, trial, p, &candidate, &baseline, at_ms);
         }
     }
 
@@ -137,6 +179,30 @@ fn batches_in(measure: Measure) -> u64 {
         Measure::Gauge => 128,
         _ => 32,
     }
+}
+
+/// Both sides at one moment of a watch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    pub to_ms: u64,
+    pub candidate: Option<f64>,
+    pub baseline: Option<f64>,
+}
+
+/// How the numbers went: of counts and histograms all that had been seen by then, of gauges the values.
+pub fn over_time(series: &Series, measure: Measure) -> Vec<Point> {
+    let (mut candidate, mut baseline) = (Sample::Empty, Sample::Empty);
+    let mut points = Vec::with_capacity(series.batches.len());
+    for batch in series.batches.iter().chain(&series.open) {
+        candidate.add(&batch.candidate);
+        baseline.add(&batch.baseline);
+        points.push(Point {
+            to_ms: batch.to_ms,
+            candidate: candidate.number(measure),
+            baseline: baseline.number(measure),
+        });
+    }
+    points
 }
 
 fn in_a_row(bound: &Bound) -> Option<usize> {

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::{
-    Frame,
+    Frame, SHOWN_WELL,
     forecast::Traffic,
     numbers::{exp, ln},
     rank::Ranks,
@@ -25,8 +25,6 @@ use crate::domain::{
     verdict::{Judgement, Test, Tested, Verdict},
 };
 
-/// That all is well is shown with this confidence, a usual one for a bound: E of 20.
-const SHOWN_WELL: f64 = 20.0;
 /// Ranks say nothing of fewer values than this on a side.
 const RANK_VALUES_MIN: usize = 8;
 /// A side that had events is silent when this many were to be expected since the last.
@@ -128,6 +126,7 @@ pub fn judge(frame: &Frame<'_>, target: &TargetName, series: &Series, moment: Mo
         warned,
         sentence: look.sentence(shown.map(|s| s.0), &bound, &reading, verdict, warned, why),
         kind: check.kind,
+        measure: Some(check.measure),
         candidate: reading.candidate,
         baseline: reading.baseline,
         bound,

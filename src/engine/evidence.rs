@@ -1,0 +1,113 @@
+//! How long evidence takes at today's rates: what `plan` tells, and a watch when it has seen a little.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    Engine,
+    measure::{Asking, Scene},
+    unit::CheckEntry,
+};
+use crate::domain::{
+    duration::spoken,
+    judge::{Frame, forecast::Outlook},
+    names::{EntryName, TargetName},
+    record::Cursors,
+    sample::Sample,
+    share::Share,
+};
+
+/// What sources with a memory are asked for.
+const LOOK_BACK: Duration = Duration::from_secs(15 * 60);
+/// How long sources without one are watched.
+const COUNTED_FOR: Duration = Duration::from_secs(5);
+
+/// What all traffic of one target showed, by check and target, and in how many seconds.
+pub(crate) type Rates = BTreeMap<(EntryName, TargetName), (Sample, f64)>;
+
+impl Engine<'_> {
+    /// Today's rates, where they can be read now; why not otherwise.
+    pub(crate) async fn rates(&self) -> Result<Rates, String> {
+        let world = self.observe_all().await.map_err(|failure| failure.to_string())?;
+        let origins = (world.iter())
+            .filter_map(|(name, seen)| Some((name.clone(), super::open::origin(seen).ok()?)))
+            .collect();
+        let scene = Scene { release: None, origins: &origins, world: &world, asking: Asking::Baseline };
+        let from = self.clock.now().checked_sub(LOOK_BACK).unwrap_or_else(|_| self.clock.now());
+        let first = self.measure(&scene, &|_| from, &Cursors::new()).await;
+        let mut rates = Rates::new();
+        let mut take = |samples: BTreeMap<_, super::measure::Pair>, seconds: f64| {
+            for (of, pair) in samples {
+                if pair.baseline.requests().is_some_and(|requests| requests > 0) {
+                    rates.entry(of).or_insert((pair.baseline, seconds));
+                }
+            }
+        };
+        take(first.samples, LOOK_BACK.as_secs_f64());
+        let counts = |entry: &CheckEntry| first.cursors.contains_key(&entry.source);
+        if self.unit.checks.iter().any(counts) {
+            let begun = self.clock.now();
+            if self.stop.pause(self.clock.as_ref(), COUNTED_FOR).await.is_err() {
+                return Err("interrupted".into());
+            }
+            let second = self.measure(&scene, &|_| begun, &first.cursors).await;
+            let took = Duration::try_from(self.clock.now().duration_since(begun)).unwrap_or(COUNTED_FOR);
+            take(second.samples, took.as_secs_f64().max(0.001));
+        }
+        match (rates.is_empty(), first.unreadable.into_iter().next()) {
+            (true, Some((check, fault))) => Err(format!("{check}: {fault}")),
+            _ => Ok(rates),
+        }
+    }
+
+    /// One line per check that is tested: what a watch of `bake` can show where the candidate has `share`.
+    pub(crate) fn outlooks(&self, rates: &Rates, share: Share, bake: Duration, tests: usize) -> Vec<String> {
+        let mut lines = Vec::new();
+        for entry in &self.unit.checks {
+            let frame = Frame { check: &entry.check, recorded: None, tests };
+            let Some(trial) = entry.check.fail.iter().find_map(|bound| frame.trial(bound)) else { continue };
+            for ((_, target), (seen, seconds)) in
+                rates.iter().filter(|((check, _), _)| *check == entry.check.name)
+            {
+                let outlook =
+                    Outlook::of(&frame, trial, seen, *seconds, share.fraction(), bake.as_secs_f64());
+                lines.extend(outlook.map(|outlook| sentence(entry, target, seen, *seconds, &outlook)));
+            }
+        }
+        lines
+    }
+}
+
+fn sentence(
+    entry: &CheckEntry,
+    target: &TargetName,
+    seen: &Sample,
+    seconds: f64,
+    outlook: &Outlook,
+) -> String {
+    let check = &entry.check;
+    let today = seen.number(check.measure).unwrap_or_default();
+    let rate = seen.events() as f64 / seconds;
+    let rate = if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") };
+    let takes = |seconds: Option<f64>| match seconds {
+        Some(seconds) => format!("takes about {}", spoken(Duration::from_secs_f64(seconds.min(1e9)))),
+        None => "is never shown".into(),
+    };
+    let smallest = match outlook.smallest {
+        Some(factor) => format!("can show {} or worse", worse_by(factor, check.kind.show(today * factor))),
+        None => "is too short to show anything".into(),
+    };
+    format!(
+        "{} of {target}: {rate} events/s at {}: this stage {smallest}; {} {}; to rule out {} {}",
+        check.name,
+        check.kind.show(today),
+        check.find,
+        takes(outlook.find),
+        check.tolerate,
+        takes(outlook.proof),
+    )
+}
+
+fn worse_by(factor: f64, shown: String) -> String {
+    let factor = if factor < 10.0 { format!("{factor:.1}") } else { format!("{factor:.0}") };
+    format!("{factor}x ({shown})")
+}
