@@ -158,7 +158,8 @@ fn a_release_is_downloaded_and_checked_and_put_on_path() {
     machine.install("v1.2.3").puts_on_path("tidegate", "1.2.3");
     let asked = machine.asked_of_gh();
     let workflow = "--signer-workflow tidegate/tidegate/.github/workflows/release.yml";
-    let verified = format!("attestation verify tidegate-linux-amd64.tar.gz --repo tidegate/tidegate {workflow}");
+    let verified =
+        format!("attestation verify tidegate-linux-amd64.tar.gz --repo tidegate/tidegate {workflow}");
     assert_eq!(asked.trim(), verified);
 }
 
