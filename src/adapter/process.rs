@@ -114,8 +114,8 @@ impl Job {
     }
 
     /// Runs it to its end and hands every line to `hear`, harmless to a terminal and cut at 4 KiB.
-    /// Shortly before the context's deadline the group is asked to end (SIGTERM), at the deadline it is
-    /// killed.
+    /// Shortly before the context's deadline the group is asked to end (SIGTERM, where there is such a thing), at
+    /// the deadline it is killed.
     pub async fn run(
         mut self,
         cx: &Context,
