@@ -11,8 +11,10 @@ use std::{
 use tempfile::TempDir;
 
 use super::{
+    demo::Demo,
     http_server::{HttpServer, Reply, status},
     manifest::repository,
+    runner::Job,
 };
 
 /// What `gh` answers: the tags of `release list`, newest first, and whether an attestation is good.
@@ -246,4 +248,18 @@ fn each_machine_gets_the_archive_for_it() {
         assert!(first.ends_with(&format!("/v1.2.3/tidegate-{name}.tar.gz")), "{first}");
     }
     Machine::new("SunOS", "sun4v").install("v1.2.3").refuses("no binary for SunOS on sun4v");
+}
+
+#[test]
+fn an_action_that_runs_on_the_machine_takes_the_binary_of_its_own_version_first() {
+    let (demo, job) = (Demo::start(false), Job::new());
+    demo.check_out(&job, None);
+    let looked = job.step("smoke-test").with("release", "v2").with("dry-run", "true").run();
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(
+        looked.said.text().starts_with(&format!("tidegate v{version} is on PATH\n")),
+        "{}",
+        looked.said.text()
+    );
+    assert_eq!(looked.output("release"), Some("v2"), "{}", looked.said.text());
 }
