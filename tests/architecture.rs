@@ -64,6 +64,7 @@ fn the_domain_knows_no_clock_no_network_and_no_room_above_it() {
         "crate::cli",
         "crate::report",
         "crate::registry",
+        "crate::platform",
     ];
     assert_eq!(offenders("src/domain", &forbidden), Vec::<String>::new());
 }
@@ -82,6 +83,21 @@ fn arrows_between_rooms_point_down_only() {
                 "crate::report",
                 "crate::registry",
             ][..],
+        ),
+        (
+            "src/platform",
+            &[
+                "crate::document",
+                "crate::domain",
+                "crate::error",
+                "crate::port",
+                "crate::engine",
+                "crate::adapter",
+                "crate::config",
+                "crate::cli",
+                "crate::report",
+                "crate::registry",
+            ],
         ),
         (
             "src/port",
@@ -106,6 +122,17 @@ fn arrows_between_rooms_point_down_only() {
         ("src/report", &["crate::adapter", "crate::config", "crate::cli", "crate::registry"]),
     ] {
         assert_eq!(offenders(room, above), Vec::<String>::new(), "{room}");
+    }
+}
+
+#[test]
+fn only_one_room_knows_which_system_it_is_on() {
+    let forbidden = ["rustix", "std::os::", "tokio::signal", "cfg(unix)", "cfg(windows)", "cfg!("];
+    for room in ["adapter", "cli", "config", "document", "domain", "engine", "port", "report"] {
+        let mut found = offenders(&format!("src/{room}"), &forbidden);
+        // The demo is not for Windows.
+        found.retain(|line| !line.contains("src/cli/demo.rs"));
+        assert_eq!(found, Vec::<String>::new(), "{room}");
     }
 }
 

@@ -9,11 +9,12 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
 };
 
 use crate::{
     domain::duration::spoken,
+    platform::local_socket,
     port::{Context, Fault, Treat},
 };
 
@@ -86,7 +87,7 @@ impl Socket {
     /// Sends one line, which may hold several commands separated by `;`, and reads the answer to its end.
     pub async fn call(&self, cx: &Context, line: &str) -> Result<String, Failed> {
         match self {
-            Socket::Unix(path) => converse(cx, UnixStream::connect(path), line).await,
+            Socket::Unix(path) => converse(cx, local_socket(path), line).await,
             Socket::Tcp(address) => converse(cx, TcpStream::connect(address), line).await,
         }
     }

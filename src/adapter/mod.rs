@@ -12,7 +12,6 @@ pub mod haproxy_api;
 pub mod journal;
 pub mod metric;
 pub mod notifier;
-pub mod owner;
 pub mod process;
 pub mod sql_client;
 pub mod target;

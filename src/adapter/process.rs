@@ -1,8 +1,8 @@
 //! Child processes: a group of their own, their output line by line, and nothing left behind.
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
     collections::{BTreeMap, VecDeque},
+    io::ErrorKind,
     path::Path,
     pin::Pin,
     process::{ExitStatus, Stdio},
@@ -10,10 +10,16 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    process::{Child, Command},
+    process::Command,
 };
 
-use crate::{domain::value::Kind, port::Context};
+use crate::{
+    domain::value::Kind,
+    platform::{self, NO_SHELL, Tree},
+    port::Context,
+};
+
+pub use crate::platform::ending;
 
 mod lines;
 
@@ -72,8 +78,8 @@ pub enum Stopped {
 impl Job {
     /// A text for `sh -eu`, started in `folder`.
     pub fn shell(text: &str, folder: &Path) -> Job {
-        let mut command = Command::new("sh");
-        command.args(["-eu", "-c", text]).current_dir(folder);
+        let mut command = platform::shell(text);
+        command.current_dir(folder);
         Job { command, heard: true }
     }
 
@@ -108,55 +114,28 @@ impl Job {
     }
 
     /// Runs it to its end and hands every line to `hear`, harmless to a terminal and cut at 4 KiB.
-    /// Shortly before the context's deadline the group is asked to end (SIGTERM), at the deadline it is
-    /// killed.
+    /// Shortly before the context's deadline the group is asked to end (SIGTERM, where there is such a thing), at
+    /// the deadline it is killed.
     pub async fn run(
         mut self,
         cx: &Context,
         hear: &mut (dyn FnMut(Printed, &str) + Send),
     ) -> Result<Ended, Stopped> {
-        self.command.process_group(0).stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        self.command.stderr(Stdio::piped());
         if self.heard {
             self.command.stdout(Stdio::piped());
         }
         let program = self.command.as_std().get_program().to_string_lossy().into_owned();
-        let child = self.command.spawn().map_err(|e| Stopped::NotStarted(format!("{program}: {e}")))?;
-        // Our own end of a pipe given to the child would keep it open for ever.
-        drop(self.command);
-        Running::of(child, hear).finish(cx).await
-    }
-}
-
-/// Kills the group when it goes.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(child: &Child) -> Group {
-        Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
-    }
-
-    fn send(&self, signal: Signal) {
-        if let Some(group) = self.0 {
-            // A group that is gone already is what is wanted.
-            let _ = kill_process_group(group, signal);
-        }
-    }
-
-    fn kill(&mut self) {
-        self.send(Signal::KILL);
-        self.0 = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
+        let tree = Tree::start(self.command).map_err(|e| {
+            let hint = if program == "sh" && e.kind() == ErrorKind::NotFound { NO_SHELL } else { "" };
+            Stopped::NotStarted(format!("{program}: {e}{hint}"))
+        })?;
+        Running::of(tree, hear).finish(cx).await
     }
 }
 
 struct Running<'a> {
-    group: Group,
-    child: Child,
+    tree: Tree,
     ear: Ear<'a>,
 }
 
@@ -255,11 +234,10 @@ impl Ear<'_> {
 }
 
 impl<'a> Running<'a> {
-    fn of(mut child: Child, hear: &'a mut (dyn FnMut(Printed, &str) + Send)) -> Running<'a> {
-        let group = Group::of(&child);
-        let out = Pipe::of(child.stdout.take());
-        let err = Pipe::of(child.stderr.take());
-        Running { group, child, ear: Ear { out, err, hear, answer: None, tail: VecDeque::new() } }
+    fn of(mut tree: Tree, hear: &'a mut (dyn FnMut(Printed, &str) + Send)) -> Running<'a> {
+        let out = Pipe::of(tree.out());
+        let err = Pipe::of(tree.err());
+        Running { tree, ear: Ear { out, err, hear, answer: None, tail: VecDeque::new() } }
     }
 
     async fn finish(mut self, cx: &Context) -> Result<Ended, Stopped> {
@@ -267,20 +245,20 @@ impl<'a> Running<'a> {
         let begun = cx.clock().elapsed();
         let mut term: Pin<Box<_>> = cx.clock().sleep(limit.saturating_sub((limit / 10).min(GRACE)));
         let mut kill: Pin<Box<_>> = cx.clock().sleep(limit);
-        let mut asked = false;
+        let (mut late, mut asked) = (false, false);
         let ended = loop {
             tokio::select! {
                 biased;
                 () = &mut kill => break None,
-                () = &mut term, if !asked => {
-                    asked = true;
-                    self.group.send(Signal::TERM);
+                () = &mut term, if !late => {
+                    late = true;
+                    asked = self.tree.ask();
                 }
-                status = self.child.wait() => break Some(status),
+                status = self.tree.wait() => break Some(status),
                 () = self.ear.listen(), if self.ear.open() => {}
             }
         };
-        self.group.kill();
+        self.tree.kill();
         // At the deadline there is no time left; what is in the pipes is then lost, the kill is not.
         self.ear.drain(cx).await;
         match ended {
@@ -293,16 +271,6 @@ impl<'a> Running<'a> {
             Some(Err(e)) => Err(Stopped::Lost(e.to_string())),
             Some(Ok(_)) | None => Err(Stopped::TimedOut { limit, tail: self.ear.tail() }),
         }
-    }
-}
-
-/// `exit code 3`, `killed by signal 9`.
-pub fn ending(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, Some(signal)) => format!("killed by signal {signal}"),
-        (None, None) => "ended in an unknown way".into(),
     }
 }
 

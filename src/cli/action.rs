@@ -94,7 +94,7 @@ pub(super) fn run(named: Option<&str>, commands: &Command) -> Failure {
     {
         return Failure::usage(format!("input `working-directory`: {}: {error}", folder.display()));
     }
-    let error = super::app::start_again(|again| {
+    let error = crate::platform::start_again(|again| {
         again.arg(&asked.command).envs(&asked.variables);
         asked.unset.iter().for_each(|name| _ = again.env_remove(name));
     });

@@ -18,6 +18,7 @@ use crate::{
         unit::Unit,
     },
     error::{Failure, Signal, Told, verdict_code},
+    platform::{self, Asked, Signals},
     port::{
         Clock, Context, Journal, Progress,
         adapter::Environment,
@@ -115,23 +116,10 @@ pub(super) fn drop_empty_variables() {
         return;
     }
     // It returns only if it failed; then the empty variable is refused by its own name.
-    let _ = start_again(|again| {
+    let _ = platform::start_again(|again| {
         again.args(std::env::args_os().skip(1));
         names.iter().for_each(|name| _ = again.env_remove(name));
     });
-}
-
-/// Replaces this process by a new run of its own program. Returns only if that failed.
-pub(super) fn start_again(prepare: impl FnOnce(&mut std::process::Command)) -> std::io::Error {
-    use std::os::unix::process::CommandExt as _;
-    match std::env::current_exe() {
-        Err(error) => error,
-        Ok(program) => {
-            let mut again = std::process::Command::new(program);
-            prepare(&mut again);
-            again.exec()
-        }
-    }
 }
 
 /// The process's environment.
@@ -340,20 +328,15 @@ async fn recorded_unit(
     Some(Unit { journal, ..unit })
 }
 
-/// Hears SIGINT and SIGTERM; as process 1 of a container nobody else would.
+/// Hears who asks it to end; as process 1 of a container nobody else would.
 pub(super) fn listen(stopper: Stopper) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
+    let Ok(mut signals) = Signals::listen() else { return };
     tokio::spawn(async move {
         loop {
-            tokio::select! {
-                _ = interrupt.recv() => stopper.stop(Signal::Interrupt),
-                _ = terminate.recv() => stopper.stop(Signal::Terminate),
-            }
+            stopper.stop(match signals.next().await {
+                Asked::Interrupt => Signal::Interrupt,
+                Asked::Terminate => Signal::Terminate,
+            });
         }
     });
 }

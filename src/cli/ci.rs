@@ -6,9 +6,9 @@ use std::{
 };
 
 use crate::{
-    adapter::owner,
     engine::ledger::nonce,
     error::Failure,
+    platform,
     report::{
         github,
         outputs::{dotenv, exports},
@@ -111,7 +111,7 @@ impl Ci {
         let file = if *folder { place.join(format!("{}.md", result.command)) } else { place.clone() };
         let written = || {
             if *folder {
-                owner::create_folders(place, 0o777)?;
+                platform::create_folders(place, 0o777)?;
                 // a workspace that is looked over for changes stays as it was
                 write(&place.join(".gitignore"), "*\n", false)?;
             }
@@ -152,7 +152,7 @@ fn write(file: &Path, text: &str, appended: bool) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     let options = options.create(true).append(appended).write(true).truncate(!appended);
     let mut opened = options.open(file)?;
-    owner::adopt(&opened, file);
+    platform::adopt(&opened, file);
     opened.write_all(text.as_bytes())
 }
 

@@ -6,6 +6,7 @@ use crate::{
     domain::{names::ReleaseName, record::Holder},
     engine::ledger::nonce,
     error::Failure,
+    platform::{USER_VARIABLES, host},
     report::summary::Around,
 };
 
@@ -17,7 +18,7 @@ pub(super) fn holder() -> Result<Holder, Failure> {
         .or_else(github)
         .or_else(|| first(&["CI_PIPELINE_ID", "CIRCLE_WORKFLOW_ID", "BUILD_TAG"]));
     let run = run.unwrap_or_else(|| {
-        format!("{}@{}", first(&["USER", "LOGNAME"]).unwrap_or_else(|| "someone".into()), host())
+        format!("{}@{}", first(USER_VARIABLES).unwrap_or_else(|| "someone".into()), host())
     });
     Ok(Holder { run, process, actor: actor(), log: log() })
 }
@@ -84,8 +85,4 @@ fn log() -> Option<String> {
         Some(format!("{server}/{repository}/actions/runs/{id}"))
     };
     github().or_else(|| first(&["CI_JOB_URL", "CIRCLE_BUILD_URL", "BUILD_URL"]))
-}
-
-fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

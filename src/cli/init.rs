@@ -7,7 +7,6 @@ use std::{
 
 use super::{Common, app};
 use crate::{
-    adapter::owner,
     config::{
         Config,
         init::{Answers, ServiceAnswer, detect, render},
@@ -15,6 +14,7 @@ use crate::{
     domain::names::EnvironmentName,
     engine::outcome::Done,
     error::Failure,
+    platform,
 };
 
 #[derive(clap::Args)]
@@ -85,7 +85,7 @@ fn write(args: &Args, common: &Common) -> Result<Done, Failure> {
     }
     let mut out = std::fs::File::create_new(file)
         .map_err(|e| Failure::usage(format!("failed to write {shown}: {e}")))?;
-    owner::adopt(&out, file);
+    platform::adopt(&out, file);
     out.write_all(text.as_bytes()).map_err(|e| Failure::usage(format!("failed to write {shown}: {e}")))?;
     Ok(Done::new(format!("wrote {shown}")).next("look at it, then `tidegate plan` and `tidegate preflight`"))
 }

@@ -4,11 +4,10 @@ mod action;
 mod app;
 mod ci;
 mod completions;
-#[cfg(feature = "demo")]
+#[cfg(all(feature = "demo", unix))]
 mod demo;
 mod deploy;
 mod finish;
-mod first_process;
 mod herald;
 mod identity;
 mod init;
@@ -36,6 +35,7 @@ use crate::{
         names::{EnvironmentName, ReleaseName, TargetName},
     },
     engine::Supersede,
+    platform,
     report::plain::plain,
 };
 
@@ -243,7 +243,7 @@ enum Command {
     /// Print the JSON schema of tidegate.yml, or of the result of `--output json`
     Schema(schema::Args),
     /// A miniature production on this machine: a good release goes out, a bad one is thrown out
-    #[cfg(feature = "demo")]
+    #[cfg(all(feature = "demo", unix))]
     Demo(demo::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
@@ -277,7 +277,7 @@ pub fn main() -> ExitCode {
         );
         std::process::exit(1);
     }));
-    if let Some(code) = first_process::duties() {
+    if let Some(code) = platform::duties() {
         return code;
     }
     app::drop_empty_variables();
@@ -333,7 +333,7 @@ pub fn main() -> ExitCode {
         }
         Command::Schema(args) => schema::run(args),
         Command::Init(args) => init::run(args, common),
-        #[cfg(feature = "demo")]
+        #[cfg(all(feature = "demo", unix))]
         Command::Demo(args) => demo::run(args, common),
         Command::Preflight(args) => app::drive("preflight", common, args),
         Command::SnapshotDb(args) => app::drive("snapshot-db", common, args),

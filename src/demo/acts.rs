@@ -21,7 +21,7 @@ use super::{
     load::{self, Tally},
     splitter::{Backend, HealthCheck, Level, Running, RuntimeAddress, RuntimeSocket, Server, Splitter},
 };
-use crate::{adapter::owner, engine::stop::Stop, error::Signal};
+use crate::{engine::stop::Stop, error::Signal, platform};
 
 /// How the demo is played.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ pub async fn play(play: &Play, stop: &Stop) -> io::Result<Ending> {
     }
     .await;
     folder.stop_services();
-    owner::adopt_all(&folder.path);
+    platform::adopt_all(&folder.path);
     match stop.requested() {
         Some(signal) => Ok(Ending::Interrupted(signal)),
         None => result.map(|()| Ending::Played),

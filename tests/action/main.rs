@@ -19,6 +19,8 @@ mod double;
 #[path = "../support/haproxy.rs"]
 #[allow(dead_code, reason = "shared with other suites")]
 mod haproxy;
+#[path = "../support/http_server.rs"]
+mod http_server;
 #[path = "../real/middle.rs"]
 #[allow(dead_code, reason = "shared with other suites")]
 mod middle;
@@ -61,4 +63,5 @@ mod other_ci;
 mod production;
 mod release;
 mod runner;
+mod setup;
 mod words;

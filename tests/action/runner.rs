@@ -204,7 +204,9 @@ impl Job {
     }
 
     pub fn context(&self) -> Github {
-        Github { token: double::TOKEN.into(), action_ref: "v1".into() }
+        // The version of the binary that is on PATH: another one would be downloaded.
+        let action_ref = concat!("v", env!("CARGO_PKG_VERSION")).into();
+        Github { token: double::TOKEN.into(), action_ref }
     }
 
     /// Makes the files of one step.

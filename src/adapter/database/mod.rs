@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::{
     domain::value::Kind,
+    platform,
     port::{Finding, Grade},
 };
 
@@ -20,8 +21,8 @@ pub mod store;
 pub fn space(about: &str, folder: &Path, most: u64, least: u64) -> Finding {
     let show = |bytes: u64| Kind::Bytes.show(bytes as f64);
     let existing = folder.ancestors().find(|f| f.exists()).unwrap_or(Path::new("."));
-    let free = match rustix::fs::statvfs(existing) {
-        Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
+    let free = match platform::free_space(existing) {
+        Ok(free) => free,
         Err(e) => {
             let text = format!("free space in {} is unknown: {e}", folder.display());
             return Finding::new(Grade::Unknown, about, text);

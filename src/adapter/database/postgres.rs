@@ -171,8 +171,9 @@ impl Postgres {
         let (counted, file) = (Arc::new(AtomicU64::new(0)), claim.file());
         let count = counted.clone();
         // Ends with the pipe, and the pipe with pg_dump's process group.
-        let copied =
-            tokio::task::spawn_blocking(move || store::copy(reader, &*file, &count, &AtomicBool::new(false)));
+        let copied = tokio::task::spawn_blocking(move || {
+            store::copy(reader, &**file, &count, &AtomicBool::new(false))
+        });
         let job =
             tools.dump(address).argument("-Fc").argument("-Z1").argument("--no-password").output(writer);
         let step = self.subject();

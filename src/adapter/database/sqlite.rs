@@ -10,7 +10,6 @@ use serde::Deserialize;
 use std::{
     fs::{File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -21,11 +20,9 @@ use std::{
 
 use super::store::{self, Store};
 use crate::{
-    adapter::{
-        owner,
-        sql_client::sqlite::{Stop, fault, on_thread, open},
-    },
+    adapter::sql_client::sqlite::{Stop, fault, on_thread, open},
     domain::{names::EntryName, record::Artifact},
+    platform::{self, private},
     port::{
         Context, Database, Fault, Finding, Found, Grade, Progress, SqlAddress,
         adapter::{Adapter, DatabaseAdapter, Setting},
@@ -307,8 +304,8 @@ impl Part {
     fn beside(path: &Path) -> io::Result<Part> {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let path = path.with_file_name(format!(".{name}.part"));
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        owner::adopt(&file, &path);
+        let file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&path)?;
+        platform::adopt(&file, &path);
         Ok(Part { path, file })
     }
 }

@@ -1,13 +1,11 @@
 //! A folder of snapshots: files that appear whole or not at all, and beside each a manifest that says
 //! what it is.
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -17,8 +15,8 @@ use std::{
 };
 
 use crate::{
-    adapter::owner,
     domain::{names::EntryName, record::Artifact},
+    platform::{self, Claimed, private},
     port::{Context, Fault, Found, adapter::Setting},
 };
 
@@ -107,11 +105,11 @@ impl Store {
     /// The right to take the snapshot of this key, held by one process at a time and lost with it.
     pub async fn claim(&self, cx: &Context, key: &str) -> Result<Claim, Fault> {
         let part = self.folder.join(format!(".{}.part", self.file_name(key)));
-        owner::create_folders(&self.folder, 0o700)
+        platform::create_folders(&self.folder, 0o700)
             .map_err(|e| self.fault("make the folder", &self.folder, e))?;
         let wait = cx.within(CLAIM_MAX);
         loop {
-            let claimed = try_claim(&part).map_err(|e| self.fault("write", &part, e))?;
+            let claimed = platform::claim(&part).map_err(|e| self.fault("write", &part, e))?;
             if let Some(file) = claimed {
                 return Ok(Claim { store: self.clone(), key: key.to_string(), part, file: Arc::new(file) });
             }
@@ -207,11 +205,7 @@ impl Store {
     }
 
     fn being_taken(&self, key: &str) -> bool {
-        let part = self.folder.join(format!(".{}.part", self.file_name(key)));
-        // Looks without taking the lock for longer than this.
-        File::open(part).is_ok_and(|file| {
-            flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
-        })
+        platform::claimed(&self.folder.join(format!(".{}.part", self.file_name(key))))
     }
 
     fn read(&self, path: &Path) -> Result<Option<Manifest>, Fault> {
@@ -228,7 +222,7 @@ impl Store {
             return Err(wrong(format!("its format {} is newer than this build knows", manifest.format)));
         }
         if let Some(file) = &manifest.file {
-            if file.contains('/') || file.starts_with('.') {
+            if Path::new(file).file_name() != Some(file.as_ref()) || file.starts_with('.') {
                 return Err(wrong("its file is not a plain name".into()));
             }
             // The folder may have been moved.
@@ -243,14 +237,14 @@ impl Store {
         let text = serde_json::to_vec_pretty(manifest)
             .map_err(|e| Fault::permanent(self.kind, "write the manifest", path.display().to_string(), e))?;
         let written = || {
-            owner::create_folders(&self.folder, 0o700)?;
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-            owner::adopt(&file, &part);
+            platform::create_folders(&self.folder, 0o700)?;
+            let mut options = OpenOptions::new();
+            let mut file = private(options.write(true).create(true).truncate(true)).open(&part)?;
+            platform::adopt(&file, &part);
             file.write_all(&text)?;
             file.sync_all()?;
             std::fs::rename(&part, &path)?;
-            sync_folder(&self.folder)
+            platform::sync_folder(&self.folder)
         };
         written().map_err(|e| self.fault("write the manifest", &path, e))
     }
@@ -286,34 +280,13 @@ impl Store {
     }
 }
 
-fn try_claim(part: &Path) -> io::Result<Option<File>> {
-    let file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(part)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
-        Err(e) => return Err(e.into()),
-    }
-    // Between open and lock the file may have become a finished snapshot, or gone.
-    match std::fs::metadata(part) {
-        Ok(now) if now.ino() == file.metadata()?.ino() => {
-            owner::adopt(&file, part);
-            file.set_len(0)?;
-            Ok(Some(file))
-        }
-        Ok(_) => Ok(None),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
-    }
-}
-
 /// A snapshot being taken. What is not committed is removed.
 pub struct Claim {
     store: Store,
     key: String,
     part: PathBuf,
     /// Held open for the lock on it.
-    file: Arc<File>,
+    file: Arc<Claimed>,
 }
 
 impl Claim {
@@ -321,7 +294,7 @@ impl Claim {
         &self.part
     }
 
-    pub fn file(&self) -> Arc<File> {
+    pub fn file(&self) -> Arc<Claimed> {
         self.file.clone()
     }
 
@@ -334,7 +307,7 @@ impl Claim {
         let renamed = on_thread(cx, move |_| {
             held.sync_all()?;
             std::fs::rename(&part, &to)?;
-            sync_folder(&folder)
+            platform::sync_folder(&folder)
         });
         renamed.await.map_err(|e| self.store.fault("keep the snapshot", &path, e))?;
         let artifact = Artifact { id: path.display().to_string(), ..artifact };
@@ -358,10 +331,6 @@ impl Drop for Claim {
         let journal = format!("{}-journal", self.part.display());
         let _ = std::fs::remove_file(journal);
     }
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 struct AskToStop(Arc<AtomicBool>);

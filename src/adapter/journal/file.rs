@@ -14,11 +14,11 @@ use std::{
 
 use super::{RECORD_BYTES_MAX, record_of, text_of};
 use crate::{
-    adapter::owner,
     domain::{
         duration::Span,
         record::{Event, Record},
     },
+    platform,
     port::{
         Appended, Context, Fault, Journal,
         adapter::{Adapter, JournalAdapter, Setting},
@@ -134,7 +134,7 @@ impl FileJournal {
     fn create(&self, record: &Record) -> io::Result<Appended> {
         if record.seq == 1 {
             // Only a new journal makes its folder: one that vanishes in the middle must be noticed.
-            owner::create_folders(&self.dir, 0o777)?;
+            platform::create_folders(&self.dir, 0o777)?;
         }
         let temporary = self.dir.join(format!(".{}.{}.tmp", record.seq, record.nonce));
         let result = write_and_link(&temporary, &self.path(record.seq), record);
@@ -143,7 +143,7 @@ impl FileJournal {
         // A lease means nothing after a crash of the machine; the next record that does syncs its name too.
         let lasting = !matches!(record.event, Event::Lease { .. } | Event::Released);
         if lasting && matches!(result, Ok(Appended::Done)) {
-            fs::File::open(&self.dir)?.sync_all()?;
+            platform::sync_folder(&self.dir)?;
         }
         result
     }
@@ -151,7 +151,7 @@ impl FileJournal {
 
 fn write_and_link(temporary: &Path, path: &Path, record: &Record) -> io::Result<Appended> {
     let mut file = fs::File::create_new(temporary)?;
-    owner::adopt(&file, temporary);
+    platform::adopt(&file, temporary);
     file.write_all(&text_of(record)?)?;
     file.sync_all()?;
     match fs::hard_link(temporary, path) {

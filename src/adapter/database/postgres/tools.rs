@@ -1,6 +1,9 @@
 //! PostgreSQL's own programs: which ones to use, and how they are started.
 
-use std::path::{Path, PathBuf};
+use std::{
+    env::consts::EXE_SUFFIX,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     adapter::{
@@ -8,6 +11,7 @@ use crate::{
         sql_client::address::Address,
     },
     domain::value::Kind,
+    platform::NOWHERE,
     port::{Context, Fault, adapter::Environment},
 };
 
@@ -54,7 +58,7 @@ impl Tools {
 
     fn job(&self, name: &str) -> Job {
         // What the environment says of another server must not mix with the address.
-        let mut job = Job::tool(&self.folder.join(name));
+        let mut job = Job::tool(&program(&self.folder, name));
         for other in ["PGSERVICE", "PGHOSTADDR", "PGOPTIONS", "PGCLIENTENCODING", "PGPASSWORD"] {
             job = job.without(other);
         }
@@ -74,7 +78,7 @@ impl Tools {
 
     /// Reads a whole dump: only that finds one that was cut in half.
     pub async fn read(&self, cx: &Context, dump: &Path) -> Result<(), Fault> {
-        let job = self.restore().argument("--file=/dev/null").argument(dump);
+        let job = self.restore().argument(format!("--file={NOWHERE}")).argument(dump);
         outcome(job.run(cx, &mut |_, _| ()).await, "read the whole dump", dump).map(|_| ())
     }
 }
@@ -121,15 +125,19 @@ fn installed() -> Vec<Tools> {
 
 async fn on_path(cx: &Context, env: &Environment) -> Option<Tools> {
     let path = env("PATH")?;
-    let folder = std::env::split_paths(&path).find(|folder| folder.join("pg_dump").is_file())?;
-    let job = Job::tool(&folder.join("pg_dump")).argument("--version");
+    let folder = std::env::split_paths(&path).find(|folder| program(folder, "pg_dump").is_file())?;
+    let job = Job::tool(&program(&folder, "pg_dump")).argument("--version");
     let version = job.run(cx, &mut |_, _| ()).await.ok()?.answer?;
     complete(major_of(&version)?, folder)
 }
 
 fn complete(major: u32, folder: PathBuf) -> Option<Tools> {
-    let there = |name: &str| folder.join(name).is_file();
+    let there = |name: &str| program(&folder, name).is_file();
     (there("pg_dump") && there("pg_restore")).then_some(Tools { major, folder })
+}
+
+fn program(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}{EXE_SUFFIX}"))
 }
 
 /// `pg_dump (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)`

@@ -5,10 +5,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::look::Member;
 use crate::{
-    adapter::{
-        haproxy_api::{PROVIDER, Socket, tables::Table},
-        owner,
-    },
+    adapter::haproxy_api::{PROVIDER, Socket, tables::Table},
+    platform,
     port::Context,
 };
 
@@ -24,7 +22,7 @@ pub async fn write(cx: &Context, socket: &Socket, path: &Path) -> Result<(), Str
         let mut file = tokio::fs::File::create(&beside).await?;
         file.write_all(answer.as_bytes()).await?;
         file.sync_all().await?;
-        owner::adopt(&file.into_std().await, &beside);
+        platform::adopt(&file.into_std().await, &beside);
         tokio::fs::rename(&beside, path).await
     };
     let replaced = match cx.bounded(replace).await {

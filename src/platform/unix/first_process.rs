@@ -12,7 +12,7 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The exit code, where this is process 1; nothing where the work is to be done right here.
-pub(super) fn duties() -> Option<ExitCode> {
+pub fn duties() -> Option<ExitCode> {
     if std::process::id() != 1 {
         return None;
     }
