@@ -12,6 +12,9 @@ pub(super) struct Args {
     /// Print the config with all defaults filled in
     #[arg(long)]
     explain: bool,
+    /// Ask nobody: without the time that evidence takes at today's rates
+    #[arg(long)]
+    offline: bool,
 }
 
 impl Verb for Args {
@@ -20,6 +23,6 @@ impl Verb for Args {
     }
 
     async fn run(&self, engine: &Engine<'_>) -> Result<Done, Failure> {
-        engine.plan().await
+        engine.plan(self.offline).await
     }
 }

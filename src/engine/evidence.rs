@@ -25,8 +25,14 @@ const COUNTED_FOR: Duration = Duration::from_secs(5);
 pub(crate) type Rates = BTreeMap<(EntryName, TargetName), (Sample, f64)>;
 
 impl Engine<'_> {
-    /// Today's rates, where they can be read now; why not otherwise.
-    pub(crate) async fn rates(&self) -> Result<Rates, String> {
+    /// Today's rates, where they can be read within a moment; why not otherwise.
+    pub(crate) async fn rates_soon(&self) -> Result<Rates, String> {
+        let cx = self.within(self.timing.call + COUNTED_FOR);
+        let answer = cx.bounded(self.rates()).await;
+        answer.unwrap_or_else(|late| Err(format!("no answer within {} s", late.0.as_secs())))
+    }
+
+    async fn rates(&self) -> Result<Rates, String> {
         let world = self.observe_all().await.map_err(|failure| failure.to_string())?;
         let origins = (world.iter())
             .filter_map(|(name, seen)| Some((name.clone(), super::open::origin(seen).ok()?)))

@@ -62,7 +62,6 @@ pub struct CommandResult {
     /// Lines for people.
     pub details: Vec<String>,
     /// What verdicts rest on, of `report`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Shown>,
 }
 

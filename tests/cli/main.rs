@@ -14,4 +14,5 @@ mod runner_files;
 mod secrets;
 mod stage;
 mod undo;
+mod verdicts;
 mod waiting;

@@ -158,19 +158,25 @@ impl Stage {
 
     /// The kinds of the journal's records, in order.
     pub fn journal(&self) -> Vec<String> {
+        self.records().into_iter().map(|(kind, _)| kind).collect()
+    }
+
+    /// The file of the last record of this kind.
+    pub fn record(&self, kind: &str) -> PathBuf {
+        self.records().into_iter().rfind(|(other, _)| other == kind).unwrap().1
+    }
+
+    fn records(&self) -> Vec<(String, PathBuf)> {
         let folder = self.path(".tidegate/journal/shop/production");
         let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
         let mut files: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
         files.retain(|f| f.extension().is_some_and(|e| e == "json"));
         files.sort();
-        files
-            .iter()
-            .map(|file| {
-                let record: serde_json::Value =
-                    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-                record["event"]["kind"].as_str().unwrap().to_string()
-            })
-            .collect()
+        let kind = |file: &PathBuf| {
+            let record: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+            record["event"]["kind"].as_str().unwrap().to_string()
+        };
+        files.into_iter().map(|file| (kind(&file), file)).collect()
     }
 
     /// A database to snapshot, with one order in it.
