@@ -5,6 +5,7 @@
 
 pub mod bound;
 pub mod check;
+pub mod columns;
 pub mod decision;
 pub mod duration;
 pub mod history;

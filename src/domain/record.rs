@@ -333,7 +333,8 @@ pub struct Series {
     pub polls: std::collections::VecDeque<Poll>,
     /// Everything in batches, oldest first: what the tests were fed, and what a replay is fed. The longer the watch
     /// the longer its batches, so that there are never many.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "super::columns")]
+    #[schemars(with = "super::columns::Columns")]
     pub batches: Vec<Poll>,
     /// The batch that has not been closed yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,6 +8,7 @@ use super::{
     unit::CheckEntry,
 };
 use crate::domain::{
+    bound::Bound,
     duration::spoken,
     judge::{Frame, forecast::Outlook},
     names::{EntryName, TargetName},
@@ -70,13 +71,14 @@ impl Engine<'_> {
         let mut lines = Vec::new();
         for entry in &self.unit.checks {
             let frame = Frame { check: &entry.check, recorded: None, tests };
-            let Some(trial) = entry.check.fail.iter().find_map(|bound| frame.trial(bound)) else { continue };
+            let tested = entry.check.fail.iter().find_map(|bound| Some((bound, frame.trial(bound)?)));
+            let Some((bound, trial)) = tested else { continue };
             for ((_, target), (seen, seconds)) in
                 rates.iter().filter(|((check, _), _)| *check == entry.check.name)
             {
                 let outlook =
                     Outlook::of(&frame, trial, seen, *seconds, share.fraction(), bake.as_secs_f64());
-                lines.extend(outlook.map(|outlook| sentence(entry, target, seen, *seconds, &outlook)));
+                lines.extend(outlook.map(|outlook| sentence(entry, bound, target, seen, *seconds, &outlook)));
             }
         }
         lines
@@ -85,6 +87,7 @@ impl Engine<'_> {
 
 fn sentence(
     entry: &CheckEntry,
+    bound: &Bound,
     target: &TargetName,
     seen: &Sample,
     seconds: f64,
@@ -102,15 +105,13 @@ fn sentence(
         Some(factor) => format!("can show {} or worse", worse_by(factor, check.kind.show(today * factor))),
         None => "is too short to show anything".into(),
     };
-    format!(
-        "{} of {target}: {rate} events/s at {}: this stage {smallest}; {} {}; to rule out {} {}",
-        check.name,
-        check.kind.show(today),
-        check.find,
-        takes(outlook.find),
-        check.tolerate,
-        takes(outlook.proof),
-    )
+    let (find, proof) = (takes(outlook.find), takes(outlook.proof));
+    let more = match bound {
+        Bound::Worse => format!("{} {find}; to rule out {} {proof}", check.find, check.tolerate),
+        _ => format!("to rule out `{bound}` {proof}"),
+    };
+    let today = check.kind.show(today);
+    format!("{} of {target}: {rate} events/s at {today}: this stage {smallest}; {more}", check.name)
 }
 
 fn worse_by(factor: f64, shown: String) -> String {

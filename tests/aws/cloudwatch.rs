@@ -65,10 +65,10 @@ fn try_connect(url: &str, checks: &[(&str, &str)]) -> Result<Box<dyn Metric>, St
     let mut entries = Vec::new();
     for (name, options) in checks {
         let node = parse(&format!("{{{options}, {}}}", access(url))).unwrap();
-        (kind.shape)(&node, name).map_err(|e| e.to_string())?;
+        (adapter.shape)(&node, name).map_err(|e| e.to_string())?;
         entries.push((name.parse::<EntryName>().unwrap(), node, format!("checks.{name}")));
     }
-    (kind.connect)(&entries, &setting()).map_err(|e| e.to_string())
+    (adapter.connect)(&entries, &setting()).map_err(|e| e.to_string())
 }
 
 fn connect(url: &str, checks: &[(&str, &str)]) -> Box<dyn Metric> {
@@ -766,7 +766,7 @@ async fn ecs_percentages_are_fractions_and_the_services_own_access_is_used() {
     setting.services[0] = service("api", "ecs_alb", &format!("{{{}}}", access(&double.url)));
     let node = parse("{preset: ecs_cpu}").unwrap();
     let entries = [("cpu".parse().unwrap(), node, "checks.cpu".to_string())];
-    let source = (kind.connect)(&entries, &setting).map_err(|e| e.to_string()).unwrap();
+    let source = (adapter.connect)(&entries, &setting).map_err(|e| e.to_string()).unwrap();
     let time = |seconds: i64| jiff::Timestamp::new(seconds, 0).unwrap();
     let asks = [ask("cpu", Role::Candidate)];
     let window = |now: i64| Window::new(time(START - LAG), time(now - LAG));
@@ -843,7 +843,7 @@ fn options_that_make_no_sense_are_refused() {
     lone.services.truncate(1);
     let adapter = METRICS.iter().find(|kind| kind.common.name == "cloudwatch").unwrap();
     let entries = [("x".parse().unwrap(), parse("{preset: lambda_errors}").unwrap(), "checks.x".to_string())];
-    let error = (kind.connect)(&entries, &lone).err().unwrap().to_string();
+    let error = (adapter.connect)(&entries, &lone).err().unwrap().to_string();
     assert!(error.contains("no service has a target of the kind lambda"), "{error}");
 }
 

@@ -46,7 +46,7 @@ impl Standing {
         let (harm, well) = trial.refutes();
         let (mut harm_edge, mut well_edge) = (trial.edge, trial.edge);
         if let (true, Some((low, high))) =
-            (batch.baseline == 0.0 && trial.edge.times > 0.0, frame.recorded_rate())
+            (batch.candidate > 0.0 && batch.baseline == 0.0 && trial.edge.times > 0.0, frame.recorded_rate())
         {
             self.against_recorded = true;
             let fixed = |baseline| Edge { times: 0.0, plus: trial.edge.at(baseline) };
