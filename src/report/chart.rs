@@ -10,9 +10,11 @@ use crate::{
 };
 
 const WIDTH: f64 = 720.0;
-const PANEL: f64 = 220.0;
+const PANEL: f64 = 240.0;
 /// Around the plot of one panel: left, top, right, bottom.
-const MARGIN: (f64, f64, f64, f64) = (70.0, 50.0, 20.0, 34.0);
+const MARGIN: (f64, f64, f64, f64) = (70.0, 68.0, 20.0, 36.0);
+/// Characters of a line of text.
+const LINE: usize = 112;
 
 const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#24292f}.quiet{fill:#57606a}.axis{stroke:#8c959f;stroke-width:1}\
 .candidate{fill:none;stroke:#bc4c00;stroke-width:2}.baseline{fill:none;stroke:#0969da;stroke-width:2}\
@@ -45,8 +47,9 @@ fn draw(svg: &mut String, shown: &Shown) {
     let judged = &shown.judgement;
     let title = format!("{} {} of {}: {}", shown.of, judged.check, judged.target, judged.verdict);
     let _ = writeln!(svg, "<text x=\"10\" y=\"18\" font-weight=\"600\">{}</text>", xml(&title));
-    let said: String = judged.sentence.chars().take(118).collect();
-    let _ = writeln!(svg, "<text class=\"quiet\" x=\"10\" y=\"36\">{}</text>", xml(&said));
+    for (line, at) in wrapped(&judged.sentence).iter().zip([35.0, 51.0]) {
+        let _ = writeln!(svg, "<text class=\"quiet\" x=\"10\" y=\"{at}\">{}</text>", xml(line));
+    }
     let points = judged.measure.map(|measure| over_time(&shown.series, measure)).unwrap_or_default();
     let Some(end_ms) = points.last().map(|p| p.to_ms.max(1)) else {
         let _ = writeln!(
@@ -90,7 +93,7 @@ fn draw(svg: &mut String, shown: &Shown) {
             let (px, py) = only.split_once(',').unwrap_or_default();
             let _ = writeln!(svg, "<circle class=\"{class}\" cx=\"{px}\" cy=\"{py}\" r=\"3\"/>");
         }
-        let at = if class == "baseline" { left + 130.0 } else { left };
+        let at = if class == "baseline" { left + 170.0 } else { left };
         let shown = of.map_or(String::new(), |n| format!(" {}", judged.kind.show(n)));
         let _ = writeln!(
             svg,
@@ -123,6 +126,28 @@ fn draw(svg: &mut String, shown: &Shown) {
             top + 10.0
         );
     }
+}
+
+/// A sentence in two lines; what does not fit is left out, and that is shown.
+fn wrapped(sentence: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in sentence.split(' ') {
+        let length = lines.last().map_or(0, |line| line.chars().count());
+        if length > 0 && length + 1 + word.chars().count() > LINE {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.extend(word.chars().take(LINE));
+        }
+    }
+    if lines.len() > 2 {
+        lines.truncate(2);
+        lines.iter_mut().skip(1).for_each(|line| line.push_str(" …"));
+    }
+    lines
 }
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ pub fn page(needs: &Needs, others: &[Needs]) -> String {
     );
     table(&mut text, needs, &[""]);
     text.push_str(
-        "\n`rollout` needs what its parts need. `plan` asks AWS for nothing, and looking up who calls \
+        "\n`rollout` needs what its parts need. `plan` asks where the traffic is and what the checks \
+         show, and goes on without an answer; with `--offline` it asks for nothing. Looking up who calls \
          (`sts:GetCallerIdentity`) needs no permission.\n\n\
          ## A policy for each subcommand\n\n\
          Of the unit `shop` in account 123456789012: put your own names in the place of its names. `*` alone \
