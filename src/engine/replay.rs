@@ -259,8 +259,11 @@ fn plural(count: usize) -> &'static str {
 
 /// Whether a judgement came out as one of these did.
 fn same(again: &Judgement, before: &[Judgement]) -> bool {
-    find(before, &again.check, &again.target)
-        .is_some_and(|old| old.verdict == again.verdict && distance(again, old) <= SAME)
+    find(before, &again.check, &again.target).is_some_and(|old| {
+        old.verdict == again.verdict
+            && (old.candidate, old.baseline) == (again.candidate, again.baseline)
+            && distance(again, old) <= SAME
+    })
 }
 
 fn distance(again: &Judgement, old: &Judgement) -> f64 {

@@ -6,8 +6,15 @@ mod action;
 #[path = "../support/corpus.rs"]
 mod corpus;
 mod hostile;
+#[path = "../support/http_server.rs"]
+#[allow(dead_code, reason = "shared with other suites")]
+mod http_server;
 mod life;
 mod output;
+#[cfg(feature = "http")]
+mod production;
+#[path = "../support/prometheus.rs"]
+mod prometheus;
 mod recheck;
 #[path = "../support/runner_files.rs"]
 mod runner_files;

@@ -16,6 +16,8 @@ use tokio::{net::TcpListener, process::Command, sync::oneshot};
 pub struct Stage {
     folder: TempDir,
     splitter: Running,
+    /// Where blue and green answer by themselves.
+    pub services: Vec<SocketAddr>,
     _services: Vec<oneshot::Sender<()>>,
 }
 
@@ -48,18 +50,25 @@ impl Ran {
 impl Stage {
     /// `extra` is added to the config after its services.
     pub async fn set(extra: &str) -> Self {
+        Stage::with_errors(extra, [0.0, 0.0]).await
+    }
+
+    /// Blue and green fail this part of their requests.
+    pub async fn with_errors(extra: &str, rates: [f64; 2]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("haproxy.sock");
         let mut services = Vec::new();
         let mut servers = Vec::new();
-        for (side, weight) in [("blue", 256), ("green", 0)] {
+        let mut addresses = Vec::new();
+        for ((side, weight), error_rate) in [("blue", 256), ("green", 0)].into_iter().zip(rates) {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            addresses.push(listener.local_addr().unwrap());
             servers.push(server(side, listener.local_addr().unwrap(), weight));
             let (end, ended) = oneshot::channel::<()>();
             let options = service::Options {
                 version: side.into(),
                 side: side.into(),
-                error_rate: 0.0,
+                error_rate,
                 latency: Duration::ZERO,
                 seed: 1,
             };
@@ -79,7 +88,12 @@ impl Stage {
             runtime: vec![RuntimeSocket { address: RuntimeAddress::Unix(socket), level: Level::Admin }],
             metrics: None,
         };
-        let stage = Stage { folder, splitter: splitter.start().await.unwrap(), _services: services };
+        let stage = Stage {
+            folder,
+            splitter: splitter.start().await.unwrap(),
+            services: addresses,
+            _services: services,
+        };
         stage.config(extra);
         stage
     }

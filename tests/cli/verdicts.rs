@@ -32,7 +32,7 @@ async fn a_verdict_that_was_tampered_with_comes_out_differently() {
     let stage = released().await;
     let judged = stage.record("judged");
     let text = std::fs::read_to_string(&judged).unwrap();
-    let tampered = text.replace("\"bad\": 0", "\"bad\": 9");
+    let tampered = text.replace("\"candidate\": 0.0", "\"candidate\": 0.5");
     assert_ne!(text, tampered);
     std::fs::write(&judged, tampered).unwrap();
     let again = stage.run("verify-metrics --replay v2").await.ends(16);

@@ -40,3 +40,4 @@ mod prometheus;
 mod setting;
 mod target;
 mod target_faults;
+mod verdicts;

@@ -1,4 +1,4 @@
-//! A real Prometheus on a free loopback port that scrapes one address every second.
+//! A real Prometheus on a free loopback port that scrapes addresses every second.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
@@ -31,6 +31,11 @@ pub struct Prometheus {
 impl Prometheus {
     /// Starts it and returns when it is ready.
     pub async fn start(scraped: SocketAddr) -> Self {
+        Self::start_for(&[scraped]).await
+    }
+
+    /// The same with several to scrape.
+    pub async fn start_for(scraped: &[SocketAddr]) -> Self {
         for _ in 0..STARTS_MAX {
             // another process may take the port in between
             let address = super::http_server::nobody();
@@ -42,12 +47,14 @@ impl Prometheus {
         panic!("prometheus did not become ready");
     }
 
-    fn spawn(scraped: SocketAddr, address: SocketAddr) -> Self {
+    fn spawn(scraped: &[SocketAddr], address: SocketAddr) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("prometheus.yml");
+        let targets: Vec<String> = scraped.iter().map(|address| format!("'{address}'")).collect();
+        let targets = targets.join(", ");
         let config = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
-             scrape_configs: [{{job_name: test, static_configs: [{{targets: ['{scraped}']}}]}}]\n"
+             scrape_configs: [{{job_name: test, static_configs: [{{targets: [{targets}]}}]}}]\n"
         );
         std::fs::write(&file, config).unwrap();
         let process = Command::new("prometheus")

@@ -109,6 +109,14 @@ impl Series {
             ..Series::default()
         };
         let (mut candidate, mut baseline) = (Sample::Empty, Sample::Empty);
+        // of a gauge there are fewer batches than there were values
+        if frame.check.measure != Measure::Gauge && !(self.batches.is_empty() && self.open.is_none()) {
+            (again.candidate, again.baseline) = (Sample::Empty, Sample::Empty);
+            for batch in self.batches.iter().chain(&self.open) {
+                again.candidate.add(&batch.candidate);
+                again.baseline.add(&batch.baseline);
+            }
+        }
         for batch in self.batches.iter().chain(&self.open) {
             if let Measure::Quantile(_) = frame.check.measure {
                 candidate.add(&batch.candidate);

@@ -1,0 +1,203 @@
+//! Hundreds of releases judged from what a real Prometheus scraped: the adapter's answers, the judge's tests.
+//!
+//! One page has the counters and the histograms of every release, as the demo's service has its own. Time is
+//! fast: between two scrapes each side answers as many requests as it would in some minutes.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    fmt::Write as _,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::future::join_all;
+use tidegate::{
+    domain::{
+        bound::Bound,
+        check::Check,
+        judge::{Frame, judge, verdict::Moment},
+        record::{Poll, Series},
+        sample::{Measure, Sample},
+        value::Kind,
+        verdict::Verdict,
+    },
+    port::{Clock as _, Metric, Window, clock::SystemClock},
+};
+
+use crate::{
+    http_server::{HttpServer, ok},
+    metric::{ask, connect, context},
+    prometheus::Prometheus,
+};
+
+const HEALTHY: usize = 200;
+/// Of the healthy ones, so many may fail by chance at 1 %: seven or more have a chance of less than half a percent.
+const FALSE_ALARMS_MAX: usize = 6;
+const TWICE: usize = 20;
+const STEPS: u64 = 10;
+const STEP_MS: u64 = 60_000;
+/// Requests of one side in a step, and how many in ten thousand fail.
+const REQUESTS: [(&str, u64); 2] = [("blue", 9000), ("green", 1000)];
+const ERRORS: u64 = 100;
+const BOUNDS: [f64; 6] = [0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
+
+/// splitmix64
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ (bits >> 31)) % limit
+    }
+}
+
+/// One side of one release.
+struct Counters {
+    release: usize,
+    side: &'static str,
+    all: u64,
+    failed: u64,
+    buckets: [u64; BOUNDS.len()],
+}
+
+struct Production {
+    random: Random,
+    step: u64,
+    sides: Vec<Counters>,
+}
+
+impl Production {
+    fn new() -> Self {
+        let side = |release, side| Counters { release, side, all: 0, failed: 0, buckets: [0; BOUNDS.len()] };
+        let sides = (0..HEALTHY + TWICE).flat_map(|n| REQUESTS.map(|(name, _)| side(n, name))).collect();
+        Production { random: Random(7), step: 0, sides }
+    }
+
+    /// As many requests as a step has, each by itself.
+    fn advance(&mut self) {
+        self.step += 1;
+        for side in &mut self.sides {
+            let (_, requests) = REQUESTS.into_iter().find(|(name, _)| *name == side.side).unwrap();
+            let worse = side.release >= HEALTHY && side.side == "green";
+            for _ in 0..requests {
+                side.all += 1;
+                side.failed += u64::from(self.random.below(10_000) < if worse { 2 * ERRORS } else { ERRORS });
+                // most are fast, and some take as long as there are buckets
+                let slow = self.random.below(64).leading_zeros().saturating_sub(58) as usize;
+                side.buckets[BOUNDS.len() - 1 - slow.min(BOUNDS.len() - 1)] += 1;
+            }
+        }
+    }
+
+    fn page(&self) -> String {
+        let mut page = format!("# TYPE step gauge\nstep {}\n# TYPE http_requests_total counter\n", self.step);
+        for side in &self.sides {
+            let labels = format!("release=\"{}\",side=\"{}\"", side.release, side.side);
+            let _ = writeln!(page, "http_requests_total{{{labels},code=\"200\"}} {}", side.all - side.failed);
+            let _ = writeln!(page, "http_requests_total{{{labels},code=\"500\"}} {}", side.failed);
+        }
+        page.push_str("# TYPE http_request_duration_seconds histogram\n");
+        for side in &self.sides {
+            let labels = format!("release=\"{}\",side=\"{}\"", side.release, side.side);
+            let mut upto = 0;
+            for (bound, count) in BOUNDS.iter().zip(side.buckets) {
+                upto += count;
+                let _ =
+                    writeln!(page, "http_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}} {upto}");
+            }
+            let _ =
+                writeln!(page, "http_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} {}", side.all);
+        }
+        page
+    }
+}
+
+/// One check of one release, as its watch goes on.
+struct Watch {
+    release: usize,
+    source: Box<dyn Metric>,
+    check: Check,
+    series: Series,
+    failed_at: Option<u64>,
+}
+
+impl Watch {
+    fn new(release: usize, prometheus: &Prometheus, of: Measure) -> Self {
+        let labels = format!(r#"release="{release}",side="{{{{side}}}}""#);
+        let question = match of {
+            Measure::Ratio => format!(
+                r#"bad: 'http_requests_total{{{labels},code="500"}}', total: 'http_requests_total{{{labels}}}'"#
+            ),
+            _ => format!(r#"histogram: 'http_request_duration_seconds_bucket{{{labels}}}', at: p95"#),
+        };
+        let source = connect("prometheus", &format!("{{url: '{}', {question}}}", prometheus.url)).unwrap();
+        let kind = if of == Measure::Ratio { Kind::Ratio } else { Kind::Time };
+        let check = Check {
+            fail: vec![Bound::Worse],
+            needs: Some(5000),
+            ..Check::new("errors".parse().unwrap(), of, kind)
+        };
+        Watch { release, source, check, series: Series::default(), failed_at: None }
+    }
+
+    /// One look at both sides.
+    async fn look(&mut self, window: Window, step: u64) {
+        let asks = [ask("green", &[]), ask("blue", &[])];
+        let mut measured = self.source.measure(&context(), &asks, window, None).await.unwrap();
+        let baseline = measured.samples.pop().unwrap().unwrap();
+        let candidate = measured.samples.pop().unwrap().unwrap();
+        let requests = |sample: &Sample| sample.requests().unwrap_or_default();
+        assert_eq!((requests(&candidate), requests(&baseline)), (1000, 9000), "release {}", self.release);
+        let frame = Frame { check: &self.check, recorded: None, tests: 1 };
+        let (from_ms, to_ms) = ((step - 1) * STEP_MS, step * STEP_MS);
+        self.series.push(&frame, Poll { from_ms, to_ms, candidate, baseline });
+        if self.verdict(step) == Verdict::Fail {
+            self.failed_at.get_or_insert(step);
+        }
+    }
+
+    fn verdict(&self, step: u64) -> Verdict {
+        let frame = Frame { check: &self.check, recorded: None, tests: 1 };
+        let watched = std::time::Duration::from_millis(step * STEP_MS);
+        let moment = Moment { watched, last: step == STEPS };
+        judge(&frame, &"api".parse().unwrap(), &self.series, moment).verdict
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_healthy_releases_pass_and_twice_the_errors_are_caught() {
+    let production = Arc::new(Mutex::new(Production::new()));
+    let served = production.clone();
+    let server = HttpServer::start(move |_| ok(served.lock().unwrap_or_else(PoisonError::into_inner).page()));
+    let prometheus = Prometheus::start(server.address).await;
+    prometheus.wait_for("step", "0").await;
+    let ratio = |release| Watch::new(release, &prometheus, Measure::Ratio);
+    let mut watches: Vec<Watch> = (0..HEALTHY + TWICE).map(ratio).collect();
+    watches
+        .extend((0..HEALTHY / 10).map(|release| Watch::new(release, &prometheus, Measure::Quantile(0.95))));
+    let clock = SystemClock::default();
+    let mut from = clock.now();
+    for step in 1..=STEPS {
+        production.lock().unwrap_or_else(PoisonError::into_inner).advance();
+        prometheus.wait_for("step", &step.to_string()).await;
+        let window = Window::new(from, clock.now());
+        for some in watches.chunks_mut(16) {
+            join_all(some.iter_mut().map(|watch| watch.look(window, step))).await;
+        }
+        from = window.to;
+    }
+    let (healthy, worse): (Vec<&Watch>, Vec<&Watch>) = watches.iter().partition(|w| w.release < HEALTHY);
+    let false_alarms = healthy.iter().filter(|watch| watch.failed_at.is_some()).count();
+    let passed = healthy.iter().filter(|watch| watch.verdict(STEPS) == Verdict::Pass).count();
+    assert!(false_alarms <= FALSE_ALARMS_MAX, "{false_alarms} false alarms of {}", healthy.len());
+    assert_eq!(passed + false_alarms, healthy.len());
+    let caught: Vec<u64> = worse.iter().filter_map(|watch| watch.failed_at).collect();
+    assert_eq!(caught.len(), TWICE, "caught at {caught:?}");
+    println!(
+        "{passed} of {} healthy watches passed; twice the errors were caught at {caught:?} of {STEPS}",
+        healthy.len()
+    );
+}
