@@ -115,6 +115,37 @@ fn the_engine_branches_on_no_provider() {
     assert_eq!(offenders("src/engine", &forbidden), Vec::<String>::new());
 }
 
+/// Half of a secret is not found any more: what others wrote is shortened in one place, which takes secrets out
+/// first. What may cut is a name that is made, a list, or no text of others.
+#[test]
+fn nobody_else_shortens_what_others_wrote() {
+    let cuts = ["chars().take(", "char_indices().nth(", ".truncate(cut"];
+    let may = [
+        "src/port/excerpt.rs",
+        "src/adapter/database/rds/name.rs",
+        "src/adapter/database/store.rs",
+        "src/adapter/ecs_api/tags.rs",
+        // a position in a script, of which lines are counted
+        "src/adapter/sql_client/postgres.rs",
+        "src/config/init.rs",
+    ];
+    let mut found: Vec<String> = Vec::new();
+    for room in [
+        "src/adapter",
+        "src/cli",
+        "src/config",
+        "src/document",
+        "src/domain",
+        "src/engine",
+        "src/port",
+        "src/report",
+    ] {
+        found.extend(offenders(room, &cuts));
+    }
+    found.retain(|line| !may.iter().any(|file| line.contains(file)));
+    assert_eq!(found, Vec::<String>::new());
+}
+
 #[test]
 fn every_path_the_documents_name_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -13,11 +13,14 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::{domain::value::Kind, port::Context};
+use crate::{
+    domain::value::Kind,
+    port::{Context, excerpt},
+};
 
 mod lines;
 
-use lines::Lines;
+use lines::{Line, Lines};
 
 /// Between SIGTERM and SIGKILL, at most.
 const GRACE: Duration = Duration::from_secs(2);
@@ -107,7 +110,8 @@ impl Job {
         self
     }
 
-    /// Runs it to its end and hands every line to `hear`, harmless to a terminal and cut at 4 KiB.
+    /// Runs it to its end and hands every line to `hear`, harmless to a terminal, without secrets and cut at
+    /// 4 KiB.
     /// Shortly before the context's deadline the group is asked to end (SIGTERM), at the deadline it is
     /// killed.
     pub async fn run(
@@ -214,19 +218,20 @@ impl Ear<'_> {
         self.pass_on(from, lines);
     }
 
-    fn pass_on(&mut self, from: Printed, lines: Vec<String>) {
+    fn pass_on(&mut self, from: Printed, lines: Vec<Line>) {
         for line in lines {
-            (self.hear)(from, &line);
-            if line.trim().is_empty() {
+            let Line { said, shown } = line;
+            (self.hear)(from, &shown);
+            if said.trim().is_empty() {
                 continue;
             }
             if from == Printed::Out {
-                self.answer = Some(line.trim().to_string());
+                self.answer = Some(said.trim().to_string());
             }
             if self.tail.len() == TAIL_LINES {
                 self.tail.pop_front();
             }
-            self.tail.push_back(line);
+            self.tail.push_back(shown);
         }
     }
 
@@ -245,12 +250,7 @@ impl Ear<'_> {
     }
 
     fn tail(&self) -> String {
-        let text = Vec::from_iter(self.tail.iter().map(String::as_str)).join("\n");
-        let skip = text.chars().count().saturating_sub(TAIL_CHARS);
-        match text.char_indices().nth(skip) {
-            Some((at, _)) if skip > 0 => format!("…{}", &text[at..]),
-            _ => text,
-        }
+        excerpt::end(&Vec::from_iter(self.tail.iter().map(String::as_str)).join("\n"), TAIL_CHARS)
     }
 }
 

@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use super::names::{SideName, TargetName};
+use super::{
+    names::{SideName, TargetName},
+    quoted::quoted,
+};
 
 /// The candidate's part of one target's traffic: 0 to 10 000 basis points (1 = 0.01 %).
 ///
@@ -107,7 +110,7 @@ impl From<Share> for u16 {
 impl FromStr for Share {
     type Err = BadShare;
     fn from_str(text: &str) -> Result<Self, BadShare> {
-        let bad = || BadShare::NotAPercentage(text.chars().take(40).collect());
+        let bad = || BadShare::NotAPercentage(quoted(text, 40));
         let number = text.trim();
         let number = number.strip_suffix('%').map_or(number, str::trim_end);
         let (whole, part) = number.split_once('.').unwrap_or((number, "0"));

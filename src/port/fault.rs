@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::excerpt::beginning;
+
 /// A failed call: who was asked, for what, about which object, and how to treat it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Fault {
@@ -39,11 +41,7 @@ impl Fault {
         object: impl Into<String>,
         detail: impl fmt::Display,
     ) -> Self {
-        let mut detail = detail.to_string();
-        if let Some((cut, _)) = detail.char_indices().nth(DETAIL_MAX) {
-            detail.truncate(cut);
-            detail.push('…');
-        }
+        let detail = beginning(&detail.to_string(), DETAIL_MAX);
         Fault { provider, operation: operation.into(), object: object.into(), treat, detail, hint: None }
     }
 

@@ -11,8 +11,7 @@ use serde::Deserialize;
 
 use crate::{
     adapter::web::{
-        Address, BODY_BYTES_MAX, Expect, HeaderName, HeaderValue, Request, Response, Usual, Verb, Web,
-        neutral, shown,
+        Address, BODY_BYTES_MAX, Expect, HeaderName, HeaderValue, Request, Response, Usual, Verb, Web, shown,
     },
     domain::{
         duration::{Span, spoken},
@@ -21,6 +20,7 @@ use crate::{
     port::{
         Command, Context, Fault, Output, Progress, Secret, Task, Treat,
         adapter::{Adapter, CommandAdapter, Environment, Setting},
+        excerpt,
     },
 };
 
@@ -137,7 +137,7 @@ impl Command for Step {
 
 /// The beginning of an answer's body.
 fn told(response: &Response, secrets: &Secrets<'_>) -> String {
-    match neutral(&secrets.blotted(&response.text()), SHOWN_CHARS_MAX) {
+    match excerpt(&secrets.blotted(&response.text()), SHOWN_CHARS_MAX) {
         body if body.is_empty() => " and nothing more".into(),
         body => format!(": {body}"),
     }
