@@ -22,12 +22,12 @@ use crate::{
         Clock, Context, Journal, Progress,
         adapter::Environment,
         clock::SystemClock,
-        veil::{remember, remembered, veiled},
+        veil::{remember, remembered},
     },
     report::{
         lines::Lines,
         live::Live,
-        plain::plain,
+        plain::{Harmless, plain},
         result::CommandResult,
         summary::{self, Around},
         text::{Paint, render},
@@ -67,25 +67,13 @@ pub(super) fn trace(verbose: bool) {
         Err(_) if verbose => "tidegate=debug".into(),
         Err(_) => return,
     };
-    let subscriber =
-        tracing_subscriber::fmt().with_writer(|| Veiled(std::io::stderr())).with_env_filter(filter).compact();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(|| Harmless(std::io::stderr()))
+        .with_env_filter(filter)
+        .compact();
     // A second subscriber is only ever refused in tests.
     let _ = subscriber.try_init();
-}
-
-/// Log lines without secrets.
-struct Veiled<W>(W);
-
-impl<W: std::io::Write> std::io::Write for Veiled<W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let text = String::from_utf8_lossy(bytes);
-        self.0.write_all(veiled(&text).as_bytes())?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.0.flush()
-    }
 }
 
 /// Variables in which CI systems and clouds hand over secrets, whatever the file says.
@@ -443,11 +431,7 @@ impl Screen {
         }
         match self.output {
             Output::Json => {
-                let text =
-                    serde_json::to_string_pretty(&result).unwrap_or_else(|e| format!("{{\"bug\": \"{e}\"}}"));
-                // the same to a reader of JSON, and no command to the reader of a log
-                let text = text.replace("##[", "#\\u0023[");
-                let _ = writeln!(std::io::stdout(), "{text}");
+                let _ = writeln!(std::io::stdout(), "{}", result.json(true));
             }
             Output::Text if result.exit_code == 0 => {
                 let _ = write!(std::io::stdout(), "{}", render(&result, self.paint));
@@ -517,7 +501,6 @@ pub(super) fn refuse_on_ci(message: &str, commands: &clap::Command) {
 /// A command line that cannot be read, as the JSON object that was asked for.
 pub(super) fn refuse_in_json(message: &str) -> u8 {
     let result = CommandResult::new("tidegate", Err(&Failure::usage(message.trim())), Facts::default());
-    let text = serde_json::to_string_pretty(&result).unwrap_or_default();
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(std::io::stdout(), "{}", result.json(true));
     result.exit_code
 }

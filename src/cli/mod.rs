@@ -35,7 +35,7 @@ use crate::{
         names::{EnvironmentName, ReleaseName, TargetName},
     },
     engine::Supersede,
-    report::plain::plain,
+    report::plain::plain_lines,
 };
 
 /// Staged production releases: snapshot, candidate beside baseline, shift, verify, and back by itself when
@@ -268,7 +268,7 @@ enum Command {
 /// Everything from the arguments to the exit code.
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
-        panic.to_string().lines().for_each(|line| eprintln!("tidegate: a bug: {}", plain(line)));
+        eprint!("tidegate: a bug: {}", plain_lines(&panic.to_string()));
         eprintln!(
             "hint: the journal has all that was done; `tidegate status` tells where the release stands"
         );
@@ -292,7 +292,7 @@ pub fn main() -> ExitCode {
             }
             match error.use_stderr() {
                 // it repeats what was given, which may come from anywhere
-                true => error.to_string().lines().for_each(|line| eprintln!("{}", plain(line))),
+                true => eprint!("{}", plain_lines(&error.to_string())),
                 false => drop(error.print()),
             }
             if code == 2 {

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, fmt::Write as _};
 
+use super::plain::is_harmful;
 use crate::{
     domain::{
         names::EntryName,
@@ -72,6 +74,16 @@ fn veiled_facts(mut facts: Facts) -> Facts {
     facts
 }
 
+/// Every text in it, names included.
+fn veil_all(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = veiled(text).into_owned(),
+        Value::Array(list) => list.iter_mut().for_each(veil_all),
+        Value::Object(fields) => fields.values_mut().for_each(veil_all),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 impl CommandResult {
     /// Puts together how a command ended and what was known by then.
     pub fn new(command: &str, ended: Result<&Done, &Failure>, facts: Facts) -> Self {
@@ -108,6 +120,23 @@ impl CommandResult {
             report_path: None,
             details: facts.details,
         }
+    }
+
+    /// As one JSON object: nothing secret is in it, whichever field it came into, and to the reader of a log it
+    /// is no command and steers no terminal.
+    pub fn json(&self, pretty: bool) -> String {
+        let mut whole = serde_json::to_value(self).unwrap_or_else(|e| json!({"bug": e.to_string()}));
+        veil_all(&mut whole);
+        let text = if pretty { serde_json::to_string_pretty(&whole) } else { serde_json::to_string(&whole) };
+        let mut harmless = String::new();
+        // the same to a reader of JSON
+        for c in text.unwrap_or_default().replace("##[", "#\\u0023[").chars() {
+            match c {
+                c if is_harmful(c) && c != '\n' => _ = write!(harmless, "\\u{:04x}", u32::from(c)),
+                c => harmless.push(c),
+            }
+        }
+        harmless
     }
 
     /// Adds what came of telling others.
