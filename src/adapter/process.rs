@@ -15,7 +15,10 @@ use tokio::{
 
 use crate::{
     domain::value::Kind,
-    port::{Context, excerpt},
+    port::{
+        Context, excerpt,
+        secret::{TOKEN_GIVEN, TOKEN_OF_JOB},
+    },
 };
 
 mod lines;
@@ -34,7 +37,8 @@ const TAIL_CHARS: usize = 1600;
 
 /// A program about to be started.
 ///
-/// It runs in a process group of its own, with nothing to read, and inherits the environment. When it
+/// It runs in a process group of its own, with nothing to read, and inherits the environment but for
+/// the token that the action was given for itself. When it
 /// has ended, in whatever way, the rest of its group is killed; when the future is dropped, all of it at
 /// once. A service that a script starts must therefore leave the group, as it does under `setsid`,
 /// systemd or a container engine; `nohup … &` alone is not enough.
@@ -75,13 +79,13 @@ pub enum Stopped {
 impl Job {
     /// A text for `sh -eu`, started in `folder`.
     pub fn shell(text: &str, folder: &Path) -> Job {
-        let mut command = Command::new("sh");
+        let mut command = without_tokens("sh");
         command.args(["-eu", "-c", text]).current_dir(folder);
         Job { command, heard: true }
     }
 
     pub fn tool(path: &Path) -> Job {
-        Job { command: Command::new(path), heard: true }
+        Job { command: without_tokens(path), heard: true }
     }
 
     #[must_use]
@@ -129,6 +133,12 @@ impl Job {
         drop(self.command);
         Running::of(child, hear).finish(cx).await
     }
+}
+
+fn without_tokens(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    [TOKEN_GIVEN, TOKEN_OF_JOB].into_iter().for_each(|ours| _ = command.env_remove(ours));
+    command
 }
 
 /// Kills the group when it goes.

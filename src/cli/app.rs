@@ -22,6 +22,7 @@ use crate::{
         Clock, Context, Journal, Progress,
         adapter::Environment,
         clock::SystemClock,
+        secret::{TOKEN_GIVEN, TOKEN_OF_JOB},
         veil::{remember, remembered},
     },
     report::{
@@ -77,10 +78,11 @@ pub(super) fn trace(verbose: bool) {
 }
 
 /// Variables in which CI systems and clouds hand over secrets, whatever the file says.
-const SECRET_VARIABLES: [&str; 7] = [
+const SECRET_VARIABLES: [&str; 8] = [
     "GITHUB_TOKEN",
     "GH_TOKEN",
-    "INPUT_GITHUB-TOKEN",
+    TOKEN_GIVEN,
+    TOKEN_OF_JOB,
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
     "ACTIONS_RUNTIME_TOKEN",
     "AWS_SECRET_ACCESS_KEY",
@@ -89,7 +91,9 @@ const SECRET_VARIABLES: [&str; 7] = [
 
 /// From here on none of them is shown.
 pub(super) fn veil_variables() {
-    SECRET_VARIABLES.iter().filter_map(|name| std::env::var(name).ok()).for_each(|value| remember(&value));
+    let inputs = super::action::token_variables();
+    let names = SECRET_VARIABLES.into_iter().map(str::to_string).chain(inputs);
+    names.filter_map(|name| std::env::var(name).ok()).for_each(|value| remember(&value));
 }
 
 /// CI systems hand over unset inputs as empty variables: those count as absent. The process starts itself

@@ -21,6 +21,16 @@ impl Job {
 
     /// One step, with files of its own as every step has.
     async fn step(&self, arguments: &str, inputs: &[(&str, &str)]) -> (Ran, Step) {
+        self.step_with(arguments, inputs, &[]).await
+    }
+
+    /// The same with more in the environment.
+    async fn step_with(
+        &self,
+        arguments: &str,
+        inputs: &[(&str, &str)],
+        more: &[(String, String)],
+    ) -> (Ran, Step) {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name).display().to_string();
         let mut variables: Vec<(String, String)> = [
@@ -36,6 +46,7 @@ impl Job {
         .map(|(name, value)| (name.to_string(), value))
         .into();
         variables.extend(inputs.iter().map(|(name, text)| (format!("INPUT_{name}"), (*text).to_string())));
+        variables.extend(more.iter().cloned());
         let ran = self.stage.run_with("77.1", arguments, &variables).await;
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
         let step = Step { outputs: read("output"), summary: read("summary") };
@@ -111,6 +122,23 @@ async fn a_release_goes_out_by_the_steps_of_a_workflow() {
     ran.ends(0);
     assert_eq!((back.output("state"), back.output("split")), ("rolled_back".into(), "web=0".into()));
     assert!(back.summary.contains("rolled back"), "{}", back.summary);
+}
+
+#[tokio::test]
+async fn steps_of_ones_own_have_the_token_of_their_job_and_not_the_actions() {
+    let job = Job::of("hooks: {before_deploy: {look: {run: 'env > seen.txt'}}}\n").await;
+    let seen = || std::fs::read_to_string(job.stage.path("seen.txt")).unwrap();
+    let inputs = [("GITHUB-TOKEN", "ghs_given_to_it"), ("JOB-TOKEN", "ghs_of_the_job")];
+    job.step("action deploy", &[inputs[0], inputs[1], ("RELEASE", "v2")]).await.0.ends(0);
+    assert!(seen().contains("INPUT_RELEASE=v2") && !seen().contains("ghs_"), "{}", seen());
+    job.step("action rollback", &[]).await.0.ends(0);
+    // as a composite action hands inputs on, and with a token in the job's own `env:`
+    let mine = ("GITHUB_TOKEN".to_string(), "ghs_of_the_environment".to_string());
+    let inputs = [("GITHUB_TOKEN", "ghs_given_to_it"), ("JOB_TOKEN", "ghs_of_the_job"), ("RELEASE", "v3")];
+    job.step_with("action deploy", &inputs, &[mine]).await.0.ends(0);
+    let tokens: Vec<String> =
+        seen().lines().filter(|line| line.contains("ghs_")).map(str::to_string).collect();
+    assert_eq!(tokens, ["GITHUB_TOKEN=ghs_of_the_environment"]);
 }
 
 #[tokio::test]
