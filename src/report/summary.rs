@@ -47,14 +47,23 @@ pub fn render(result: &CommandResult, around: &Around) -> String {
     page
 }
 
-fn head(result: &CommandResult) -> String {
+/// The same in one line, for a command that only prepares or looks.
+pub fn line(result: &CommandResult) -> String {
+    format!("{}: {}\n\n", titled(result, "**", "**"), bounded(&result.sentence))
+}
+
+fn titled(result: &CommandResult, begin: &str, end: &str) -> String {
     let mark = match result.exit_code {
         0 => "✅",
         11 | 13 | 15 | 130 | 143 => "⚠️",
         _ => "❌",
     };
     let name = result.attempt.as_deref().map_or(String::new(), |attempt| format!(" {}", markdown(attempt)));
-    let mut text = format!("## {mark} tidegate {}{name}\n\n", markdown(&result.command));
+    format!("{mark} {begin}tidegate {}{end}{name}", markdown(&result.command))
+}
+
+fn head(result: &CommandResult) -> String {
+    let mut text = format!("## {}\n\n", titled(result, "", ""));
     let _ = writeln!(text, "{}\n", bounded(&result.sentence));
     if let Some(reason) = &result.hotfix {
         let _ = writeln!(text, "**HOTFIX past the gate: {}**\n", bounded(reason));

@@ -60,6 +60,13 @@ struct Step {
 }
 
 impl Step {
+    /// Its part of the job's page is one line, which begins so.
+    fn is_a_line_about(&self, command: &str) -> bool {
+        let mut lines = self.summary.lines().filter(|line| !line.is_empty());
+        let line = lines.next().unwrap_or_default();
+        lines.next().is_none() && line.starts_with(&format!("✅ **tidegate {command}"))
+    }
+
     /// An output as the runner reads it.
     fn output(&self, wanted: &str) -> String {
         let all = runner_files::outputs(self.outputs.as_bytes()).unwrap();
@@ -77,7 +84,7 @@ async fn a_release_goes_out_by_the_steps_of_a_workflow() {
     ran.ends(0);
     assert_eq!((deployed.output("state"), deployed.output("split")), ("open".into(), "web=0".into()));
     assert_eq!(deployed.output("baseline-version"), "");
-    assert_eq!(deployed.summary, "", "a page is for what judges or ends");
+    assert!(deployed.is_a_line_about("deploy** v2&#35;"), "{}", deployed.summary);
     let (ran, shifted) = job.step("action shift-traffic", &[("TO", "10"), release]).await;
     ran.ends(0);
     assert_eq!(shifted.output("split"), "web=10");
@@ -87,13 +94,9 @@ async fn a_release_goes_out_by_the_steps_of_a_workflow() {
     let (ran, judged) = job.step("action verify-metrics", &[("FOR", "1s")]).await;
     ran.ends(0);
     assert_eq!((judged.output("verdict"), judged.output("exit-code")), ("pass".into(), "0".into()));
-    assert!(judged.summary.contains("| healthy | web | ✅ pass |"), "{}", judged.summary);
-    assert!(judged.summary.contains("\nxychart-beta\n  x-axis [\"1: "), "{}", judged.summary);
-    assert!(
-        judged.summary.contains("[log](https://github.com/acme/shop/actions/runs/77)"),
-        "{}",
-        judged.summary
-    );
+    assert!(judged.is_a_line_about("verify-metrics** v2"), "{}", judged.summary);
+    let file = std::fs::read_to_string(judged.output("report-path")).unwrap();
+    assert!(file.contains("| healthy | web | ✅ pass |"), "{file}");
     let (ran, refused) = job.step("action shift-traffic", &[("TO", "101")]).await;
     let text = ran.ends(2).text();
     assert!(
@@ -117,11 +120,46 @@ async fn a_release_goes_out_by_the_steps_of_a_workflow() {
     // Another step of the same run finds nothing to undo.
     let (ran, kept) = job.step("action rollback", &[("IF", "needed")]).await;
     ran.ends(0);
-    assert_eq!((kept.output("changed"), kept.summary.as_str()), ("none".into(), ""));
+    assert_eq!(kept.output("changed"), "none");
+    assert!(kept.is_a_line_about("rollback**"), "{}", kept.summary);
     let (ran, back) = job.step("action rollback", &[("REASON", "enough seen")]).await;
     ran.ends(0);
     assert_eq!((back.output("state"), back.output("split")), ("rolled_back".into(), "web=0".into()));
     assert!(back.summary.contains("rolled back"), "{}", back.summary);
+}
+
+#[tokio::test]
+async fn of_the_steps_of_a_job_the_one_that_ends_the_release_writes_its_page() {
+    let job = Job::of(CHECKED).await;
+    let mut pages: Vec<(&str, Step)> = Vec::new();
+    for (command, inputs) in [
+        ("preflight", &[][..]),
+        ("deploy", &[("RELEASE", "v2")]),
+        ("shift-traffic", &[("TO", "10")]),
+        ("verify-metrics", &[("FOR", "1s")]),
+        ("shift-traffic", &[("TO", "100")]),
+        ("verify-metrics", &[("FOR", "1s")]),
+        ("finish", &[]),
+        ("rollback", &[("IF", "needed")]),
+    ] {
+        let (ran, step) = job.step(&format!("action {command}"), inputs).await;
+        ran.ends(0);
+        pages.push((command, step));
+    }
+    for (command, step) in &pages {
+        assert_eq!(step.is_a_line_about(command), *command != "finish", "{command}: {}", step.summary);
+    }
+    let page = &pages[6].1.summary;
+    assert!(page.starts_with("## ✅ tidegate finish v2"), "{page}");
+    assert!(page.contains("| healthy | web | ✅ pass |"), "{page}");
+    assert!(page.contains("\nxychart-beta\n  x-axis [\"1: "), "{page}");
+    assert!(page.contains("[log](https://github.com/acme/shop/actions/runs/77)"), "{page}");
+    let (ran, asked) = job.step("action status", &[("SUMMARY", "always")]).await;
+    ran.ends(0);
+    assert!(asked.summary.starts_with("## "), "{}", asked.summary);
+    let (ran, asked) = job.step("action status", &[("SUMMARY", "never")]).await;
+    ran.ends(0);
+    assert_eq!(asked.summary, "");
 }
 
 #[tokio::test]
