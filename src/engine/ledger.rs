@@ -196,10 +196,8 @@ impl<'a> Ledger<'a> {
         loop {
             let waited = self.clock.elapsed().saturating_sub(began);
             if waited >= patience {
-                progress.line(&format!(
-                    "took over the lease of {}: no sign of life for {patience:?}",
-                    holder.run
-                ));
+                progress
+                    .line(&format!("took over the lease of {}: no sign of life for {patience:?}", holder));
                 return Ok(());
             }
             let left = patience - waited;
@@ -207,7 +205,7 @@ impl<'a> Ledger<'a> {
                 "lease",
                 &format!(
                     "{} is at work; this run waits, and goes on in {} s if that one gives no sign of life",
-                    holder.run,
+                    holder,
                     left.as_secs()
                 ),
             );
@@ -457,7 +455,7 @@ pub fn nonce() -> Result<String, Failure> {
 fn held(holder: &Holder) -> Failure {
     let log = holder.log.as_ref().map_or(String::new(), |log| format!(" ({log})"));
     Failure::Held(Told::new(
-        format!("another run holds the lease: {}{log}; this run changed nothing more", holder.run),
+        format!("another run holds the lease: {}{log}; this run changed nothing more", holder),
         "wait for it, or `tidegate rollback`, which takes the lease from it",
     ))
 }

@@ -6,6 +6,7 @@ mod action;
 #[path = "../support/corpus.rs"]
 mod corpus;
 mod hostile;
+mod identity;
 mod life;
 mod output;
 mod recheck;

@@ -29,7 +29,7 @@ pub(super) fn message(
     let subject =
         format!("{unit}/{environment} #{} {}", record.seq, excerpt(&told(&record.event), SUBJECT_CHARS_MAX));
     let holder = &record.holder;
-    let mut writer = format!("run {}", excerpt(&holder.run, 100));
+    let mut writer = format!("run {}", excerpt(&holder.to_string(), 160));
     if let Some(actor) = &holder.actor {
         writer.push_str(&format!(" by {}", excerpt(actor, 60)));
     }
@@ -147,6 +147,8 @@ mod tests {
             nonce: "n".into(),
             holder: Holder {
                 run: run.into(),
+                attempt: Some(2),
+                job: Some("deploy\n\nit".into()),
                 process: "p".into(),
                 actor: Some("octo\ncat".into()),
                 log: Some("https://github.com/acme/shop/actions/runs/9".into()),
@@ -169,12 +171,12 @@ mod tests {
             between: Vec::new(),
         };
         let step = Step::Share { aim: Aim::Forward, moves: [("api".parse().unwrap(), moved)].into() };
-        let record = with(Event::Intent { step }, "9.1");
+        let record = with(Event::Intent { step }, "9");
         let text = written(&record);
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("shop/production #7 intent: api 0 % -> 10 %"));
         assert_eq!(lines.next(), Some(""));
-        let writer = "run 9.1 by octo cat, https://github.com/acme/shop/actions/runs/9 [skip ci]";
+        let writer = "run 9, attempt 2, job deploy  it by octo cat, https://github.com/acme/shop/actions/runs/9 [skip ci]";
         assert_eq!(lines.next(), Some(writer));
         assert_eq!(super::record(&text).unwrap(), record);
     }
