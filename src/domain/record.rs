@@ -138,6 +138,14 @@ pub enum Event {
 }
 
 impl Event {
+    /// The beginning of an attempt.
+    pub fn opened(&self) -> Option<&Opened> {
+        match self {
+            Event::Opened(opened) => Some(opened),
+            _ => None,
+        }
+    }
+
     /// The sentences in it, which may quote what others said.
     pub fn texts(&mut self) -> Box<dyn Iterator<Item = &mut String> + '_> {
         match self {

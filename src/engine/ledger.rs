@@ -133,6 +133,12 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
+    /// All records from the first one on: what was ever here.
+    pub async fn everything(&self) -> Result<Vec<Record>, Failure> {
+        let cx = self.cx();
+        self.read("load all records", self.journal.load(&cx, 1)).await
+    }
+
     /// Puts what the journal says into the report's facts.
     pub fn tell(&self, engine: &Engine<'_>) {
         let mut facts = engine.facts();

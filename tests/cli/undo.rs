@@ -169,6 +169,28 @@ async fn after_a_finish_it_goes_back_as_a_release_of_its_own() {
 }
 
 #[tokio::test]
+async fn it_goes_back_to_no_version_that_was_never_here() {
+    let stage = Stage::set("").await;
+    // the sides say what they run: `blue` and `green`
+    let deployed = "    deploy: {run: \"true\"}\n    version: /version#/version\n";
+    stage.config(&format!("{deployed}stages: [100% for 1s]\n{HALF_WAY}"));
+    for release in ["green", "v3"] {
+        stage.run(&format!("deploy --release {release}")).await.ends(0);
+        stage.run("rollback").await.ends(0);
+    }
+    let opened = || stage.journal().iter().filter(|kind| *kind == "opened").count();
+    let refused = stage.run("rollback --to v4").await.ends(15);
+    let told = "v4 was never here; nothing was changed. Known, newest first: v3, green, blue";
+    assert!(refused.err.contains(told) && refused.err.contains("--force"), "{}", refused.err);
+    assert_eq!((opened(), stage.green().await), (2, 0.0));
+    // one that was opened here, one that a side says, and one that somebody insists on
+    for (arguments, green) in [("v3", 100.0), ("blue", 0.0), ("v4 --force", 100.0), ("v4", 100.0)] {
+        stage.run(&format!("rollback --to {arguments}")).await.ends(0);
+        assert_eq!(stage.green().await, green, "{arguments}");
+    }
+}
+
+#[tokio::test]
 async fn a_broken_file_does_not_keep_a_release_from_going_back() {
     let stage = half_way("").await;
     let text = std::fs::read_to_string(stage.path("tidegate.yml")).unwrap();
