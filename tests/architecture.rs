@@ -174,6 +174,25 @@ fn the_readme_has_every_command_and_every_exit_code() {
     }
 }
 
+/// `v1` moves: a workflow that is pinned would run other code.
+#[test]
+fn called_workflows_refer_to_the_actions_of_their_own_version() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let version = concat!("@v", env!("CARGO_PKG_VERSION"));
+    let mut found = 0;
+    for file in ["deploy-production", "rollback", "tick"] {
+        let text = fs::read_to_string(root.join(format!(".github/workflows/{file}.yml"))).unwrap();
+        for line in text
+            .lines()
+            .filter(|line| line.trim_start_matches([' ', '-']).starts_with("uses: tidegate/tidegate/"))
+        {
+            assert!(line.ends_with(version), "{file}.yml: {line}; run scripts/generate");
+            found += 1;
+        }
+    }
+    assert!(found >= 7, "{found}");
+}
+
 #[test]
 fn there_is_one_tls_stack() {
     let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
