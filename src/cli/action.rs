@@ -236,10 +236,7 @@ fn of_flag(command: &str, arg: &Arg) -> Option<Input> {
         }
         (false, _) => Meaning::Switch(variable),
     };
-    let usual: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-    if !usual.is_empty() {
-        let _ = write!(help, " (default: {})", usual.join(","));
-    }
+    help.push_str(&super::reference::values(arg));
     Some(Input { name, help, default: None, meaning })
 }
 
