@@ -29,6 +29,15 @@ async fn a_typo_is_refused_where_it_stands_with_what_was_meant() {
     assert_eq!(ran.out, "");
 }
 
+/// What an adapter says of the empty text in its place would only hide it.
+#[tokio::test]
+async fn a_variable_that_is_not_set_is_named_where_it_stands_and_nothing_else_is_said() {
+    let stage = Stage::set("").await;
+    std::fs::copy("examples/ecs/tidegate.yml", stage.path("tidegate.yml")).unwrap();
+    let ran = stage.run("preflight").await.ends(2);
+    assert_snapshot!(tame(&ran.err, &stage));
+}
+
 #[tokio::test]
 async fn a_release_step_by_step_tells_what_it_did() {
     let stage = Stage::set("stages: [10% for 1s, 100% for 1s]\nchecks: {healthy: {target: instances, fail: below 50%}}\nsmoke: {front: {http: GET /health, expect: {/status: ok}}}\n").await;
