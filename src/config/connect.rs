@@ -11,12 +11,12 @@ use super::{
 #[cfg(feature = "http")]
 use crate::adapter::target::probed::Probed;
 use crate::{
-    document::node::{Kind as Is, Located, Node},
+    document::node::{Kind as Is, Located, Node, Position},
     domain::share::Share,
     engine::unit as connected,
     error::Failure,
     port::{
-        Journal, Secret, Shared, Target,
+        Finding, Grade, Journal, Secret, Shared, Target,
         adapter::{ServiceSetting, Setting},
     },
     registry::{Kind, TargetKind},
@@ -63,6 +63,16 @@ impl Config {
         work.problems = Problems::default();
         let journal = work.journal();
         journal.ok_or_else(|| self.failure(work.problems))
+    }
+
+    /// What the file says and hardly means, as `plan` and `preflight` tell it.
+    fn doubts(&self) -> Vec<Finding> {
+        let place = |at: Position| format!("{}:{}:{}", self.file.display(), at.line, at.column);
+        let finding = |located: &Located| {
+            let about = located.position.map_or_else(|| self.file.display().to_string(), place);
+            Finding::new(Grade::Warn, about, located.to_string())
+        };
+        self.warnings.iter().map(finding).collect()
     }
 
     fn failure(&self, problems: Problems) -> Failure {
@@ -136,9 +146,10 @@ impl Work<'_> {
         for database in &sections.databases {
             let chosen = &database.database;
             let (address, _) = self.part(Parts::All, |work| {
-                let Prepared { options, whole: true } = work.prepared(chosen) else { return None };
+                let Prepared { options, whole } = work.prepared(chosen);
                 let sql = (chosen.kind.sql)(&options, &chosen.options_path(), &work.setting);
-                work.problems.take(sql).flatten()
+                // others may speak of it all the same, and are not to be refused for what it lacks
+                if whole { work.problems.take(sql).flatten() } else { sql.ok().flatten() }
             });
             if let Some(address) = address {
                 self.setting.sql.insert(database.name.clone(), address);
@@ -285,6 +296,7 @@ impl Work<'_> {
             journal: journal?,
             text: config.text.clone(),
             digest: config.digest.clone(),
+            doubts: config.doubts(),
         })
     }
 

@@ -18,6 +18,8 @@ pub struct Fault {
     pub detail: String,
     /// What to do about it, where that is known.
     pub hint: Option<String>,
+    /// Nobody was asked: a setting that the call needs is wrong or missing.
+    pub misconfigured: bool,
 }
 
 /// What may be done after a fault.
@@ -42,7 +44,15 @@ impl Fault {
         detail: impl fmt::Display,
     ) -> Self {
         let detail = beginning(&detail.to_string(), DETAIL_MAX);
-        Fault { provider, operation: operation.into(), object: object.into(), treat, detail, hint: None }
+        Fault {
+            provider,
+            operation: operation.into(),
+            object: object.into(),
+            treat,
+            detail,
+            hint: None,
+            misconfigured: false,
+        }
     }
 
     pub fn permanent(
@@ -70,6 +80,13 @@ impl Fault {
         detail: impl fmt::Display,
     ) -> Self {
         Self::new(Treat::OutcomeUnknown, provider, operation, object, detail)
+    }
+
+    /// Says that a setting is to blame, and not who was to be asked.
+    #[must_use]
+    pub fn by_setting(mut self) -> Self {
+        self.misconfigured = true;
+        self
     }
 
     #[must_use]

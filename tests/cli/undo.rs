@@ -244,13 +244,18 @@ async fn a_variable_of_another_part_stops_what_goes_forward_and_neither_a_rollba
     stage.run_with("run-1", "shift-traffic --to 10", &all).await.ends(0);
     let refused = stage.run("shift-traffic --to 50").await.ends(2).err;
     for place in [
-        "tidegate.yml:4:14: `services.web.image`: {{env.REGISTRY}}",
+        "tidegate.yml:7:12: `services.web.image`: environment variable REGISTRY is not set, which `{{env.REGISTRY}}`",
         "tidegate.yml:8:36: `databases.main.postgres.url`: environment variable DATABASE_URL",
         "SMOKE_TOKEN",
         "{{env.METRICS}}",
     ] {
         assert!(refused.contains(place), "{place}: {refused}");
     }
+    assert_eq!(
+        refused.matches("is not set").count(),
+        refused.lines().count(),
+        "nothing else is said: {refused}"
+    );
     let status = stage.run("status").await.ends(0).text();
     assert!(status.contains("10 %") && !status.contains("DATABASE_URL"), "{status}");
     let ran = stage.run("rollback").await.ends(0).text();

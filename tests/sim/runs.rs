@@ -126,6 +126,7 @@ fn unit(door: &Door) -> Unit {
         journal: Box::new(SimJournal { door: door.clone() }),
         text: String::new(),
         digest: String::new(),
+        doubts: Vec::new(),
     }
 }
 
