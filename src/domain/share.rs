@@ -61,6 +61,11 @@ impl Share {
         f64::from(self.0) / 10_000.0
     }
 
+    /// In percent, exact to two decimals.
+    pub fn percent(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
+
     /// What is left for the other side.
     pub fn rest(self) -> Self {
         Share(10_000 - self.0)
@@ -75,6 +80,11 @@ impl Share {
             p => format!("{whole}.{p:02}"),
         }
     }
+}
+
+/// Writes a split in percent, for whoever reads results.
+pub fn in_percent<S: serde::Serializer>(split: &Split, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(split.iter().map(|(target, share)| (target, share.percent())))
 }
 
 /// The shares of two sides with these weights. They add up to the whole, and neither depends on which side is first:

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use crate::{
     domain::{
-        names::{Attempt, EntryName},
+        names::{Attempt, EntryName, TargetName},
         record::Artifact,
-        share::Split,
+        share::{Split, in_percent},
         verdict::{Judgement, Verdict},
     },
     port::Finding,
@@ -65,7 +65,9 @@ pub struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Moment {
     pub at: Timestamp,
-    /// The candidate's share per service, in basis points.
+    /// The candidate's share per service in percent.
+    #[serde(rename = "split_percent", serialize_with = "in_percent")]
+    #[schemars(with = "BTreeMap<TargetName, f64>")]
     pub split: Split,
 }
 

@@ -9,9 +9,9 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use super::plain::is_harmful;
 use crate::{
     domain::{
-        names::EntryName,
+        names::{EntryName, TargetName},
         record::Artifact,
-        share::Split,
+        share::{Split, in_percent},
         verdict::{Judgement, Verdict},
     },
     engine::outcome::{Changed, Done, Facts, Moment, State},
@@ -43,7 +43,9 @@ pub struct CommandResult {
     pub attempt: Option<String>,
     pub state: State,
     pub changed: Changed,
-    /// The candidate's share per service, in basis points (1000 = 10 %), as confirmed.
+    /// The candidate's share per service in percent (12.5), as confirmed.
+    #[serde(rename = "split_percent", serialize_with = "in_percent")]
+    #[schemars(with = "BTreeMap<TargetName, f64>")]
     pub split: Split,
     pub verdict: Option<Verdict>,
     /// One per check and service.

@@ -90,7 +90,7 @@ async fn a_release_goes_out_by_the_steps_of_a_workflow() {
     assert_eq!(shifted.output("split"), "web=10");
     assert_eq!((shifted.output("changed"), shifted.output("candidate-version")), ("all".into(), "v2".into()));
     let result: serde_json::Value = serde_json::from_str(&shifted.output("result")).unwrap();
-    assert_eq!(result["split"]["web"], 1000);
+    assert_eq!(result["split_percent"]["web"], 10.0);
     let (ran, judged) = job.step("action verify-metrics", &[("FOR", "1s")]).await;
     ran.ends(0);
     assert_eq!((judged.output("verdict"), judged.output("exit-code")), ("pass".into(), "0".into()));

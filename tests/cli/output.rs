@@ -101,7 +101,8 @@ async fn json_is_one_object_on_standard_output_also_for_a_failure() {
     let result = refused.json();
     assert_eq!(result["exit_code"], 15);
     assert_eq!(result["changed"], "none");
-    assert_eq!(result["split"]["web"], 1000);
+    assert_eq!(result["split_percent"]["web"], 10.0);
+    assert_eq!(result["timeline"][1]["split_percent"]["web"], 10.0);
     assert_eq!(result["state"], "open");
     assert_eq!(result["attempt"], "v2#2");
     assert_eq!(result["next"], "tidegate status");
