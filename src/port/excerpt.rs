@@ -37,7 +37,7 @@ pub fn end(text: &str, chars_max: usize) -> String {
 pub fn piece(text: &str, bytes_max: usize, torn: Option<usize>) -> String {
     let text = veiled(text);
     let kept = text.len().saturating_sub(torn.unwrap_or(0)).min(bytes_max);
-    let kept = text.floor_char_boundary(kept);
+    let kept = (0..=kept).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     match text.get(..kept) {
         Some(begin) if torn.is_some() || kept < text.len() => format!("{begin}…"),
         _ => text.into_owned(),
