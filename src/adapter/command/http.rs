@@ -211,7 +211,7 @@ impl Secrets<'_> {
         for secret in self.used.iter().filter(|secret| secret.chars().count() >= BLOTTED_CHARS_MIN) {
             let escaped = serde_json::Value::from(secret.as_str()).to_string();
             for form in [secret.as_str(), escaped.trim_matches('"')] {
-                blotted = blotted.replace(form, "•••");
+                blotted = blotted.replace(form, "***");
             }
         }
         blotted
