@@ -148,7 +148,7 @@ async fn a_certificate_is_trusted_if_aws_ca_bundle_has_its_authority() {
     world.look(&[("AWS_ENDPOINT_URL", &url), ("AWS_CA_BUNDLE", bundle)]).await.ends(0);
     assert_eq!(world.double.operations("s3"), ["ListObjectsV2"]);
 
-    let ran = world.look(&[("AWS_ENDPOINT_URL", &url)]).await.ends(2);
+    let ran = world.look(&[("AWS_ENDPOINT_URL", &url)]).await.ends(14);
     assert!(ran.json()["hint"].as_str().unwrap().contains("AWS_CA_BUNDLE"), "{}", ran.text());
     for (file, text) in [("none.pem", None), ("empty.pem", Some("nothing"))] {
         let path = folder.join(file);
