@@ -47,15 +47,17 @@ pub struct Told {
     /// What failed and what was left as it was.
     pub message: String,
     pub hint: Option<String>,
+    /// What the other side was to be asked with is wrong or missing: it was never asked.
+    pub misconfigured: bool,
 }
 
 impl Told {
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Told { message: message.into(), hint: Some(hint.into()) }
+        Told { message: message.into(), hint: Some(hint.into()), misconfigured: false }
     }
 
     pub fn plain(message: impl Into<String>) -> Self {
-        Told { message: message.into(), hint: None }
+        Told { message: message.into(), hint: None, misconfigured: false }
     }
 }
 
@@ -129,6 +131,7 @@ impl Failure {
             Failure::Verdict { verdict, .. } => verdict_code(*verdict),
             Failure::Drift(_) => 12,
             Failure::Held(_) => 13,
+            Failure::Unreachable(told) if told.misconfigured => 2,
             Failure::Unreachable(_) => 14,
             Failure::Refused(_) => 15,
             Failure::Step(_) => 16,
@@ -179,6 +182,7 @@ impl Failure {
         Failure::Unreachable(Told {
             message: format!("{fault}; nothing was changed"),
             hint: fault.hint.clone().or_else(|| retry_hint(fault)),
+            misconfigured: fault.misconfigured,
         })
     }
 
@@ -187,6 +191,7 @@ impl Failure {
         Failure::Step(Told {
             message: format!("{fault}; {left_as}"),
             hint: fault.hint.clone().or_else(|| retry_hint(fault)),
+            misconfigured: fault.misconfigured,
         })
     }
 }

@@ -16,14 +16,17 @@ use tokio::{
 use crate::{
     domain::value::Kind,
     platform::{self, NO_SHELL, Tree},
-    port::Context,
+    port::{
+        Context, excerpt,
+        secret::{TOKEN_GIVEN, TOKEN_OF_JOB},
+    },
 };
 
 pub use crate::platform::ending;
 
 mod lines;
 
-use lines::Lines;
+use lines::{Line, Lines};
 
 /// Between SIGTERM and SIGKILL, at most.
 const GRACE: Duration = Duration::from_secs(2);
@@ -37,7 +40,8 @@ const TAIL_CHARS: usize = 1600;
 
 /// A program about to be started.
 ///
-/// It runs in a process group of its own, with nothing to read, and inherits the environment. When it
+/// It runs in a process group of its own, with nothing to read, and inherits the environment but for
+/// the token that the action was given for itself. When it
 /// has ended, in whatever way, the rest of its group is killed; when the future is dropped, all of it at
 /// once. A service that a script starts must therefore leave the group, as it does under `setsid`,
 /// systemd or a container engine; `nohup … &` alone is not enough.
@@ -79,12 +83,13 @@ impl Job {
     /// A text for `sh -eu`, started in `folder`.
     pub fn shell(text: &str, folder: &Path) -> Job {
         let mut command = platform::shell(text);
+        remove_tokens(&mut command);
         command.current_dir(folder);
         Job { command, heard: true }
     }
 
     pub fn tool(path: &Path) -> Job {
-        Job { command: Command::new(path), heard: true }
+        Job { command: without_tokens(path), heard: true }
     }
 
     #[must_use]
@@ -113,7 +118,7 @@ impl Job {
         self
     }
 
-    /// Runs it to its end and hands every line to `hear`, harmless to a terminal and cut at 4 KiB.
+    /// Runs it to its end and hands every line to `hear`, harmless to a terminal, without secrets and cut at 4 KiB.
     /// Shortly before the context's deadline the group is asked to end (SIGTERM, where there is such a thing), at
     /// the deadline it is killed.
     pub async fn run(
@@ -132,6 +137,17 @@ impl Job {
         })?;
         Running::of(tree, hear).finish(cx).await
     }
+}
+
+fn without_tokens(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    remove_tokens(&mut command);
+    command
+}
+
+/// Users' steps do not inherit what only the action was given.
+fn remove_tokens(command: &mut Command) {
+    [TOKEN_GIVEN, TOKEN_OF_JOB].into_iter().for_each(|ours| _ = command.env_remove(ours));
 }
 
 struct Running<'a> {
@@ -193,19 +209,20 @@ impl Ear<'_> {
         self.pass_on(from, lines);
     }
 
-    fn pass_on(&mut self, from: Printed, lines: Vec<String>) {
+    fn pass_on(&mut self, from: Printed, lines: Vec<Line>) {
         for line in lines {
-            (self.hear)(from, &line);
-            if line.trim().is_empty() {
+            let Line { said, shown } = line;
+            (self.hear)(from, &shown);
+            if said.trim().is_empty() {
                 continue;
             }
             if from == Printed::Out {
-                self.answer = Some(line.trim().to_string());
+                self.answer = Some(said.trim().to_string());
             }
             if self.tail.len() == TAIL_LINES {
                 self.tail.pop_front();
             }
-            self.tail.push_back(line);
+            self.tail.push_back(shown);
         }
     }
 
@@ -224,12 +241,7 @@ impl Ear<'_> {
     }
 
     fn tail(&self) -> String {
-        let text = Vec::from_iter(self.tail.iter().map(String::as_str)).join("\n");
-        let skip = text.chars().count().saturating_sub(TAIL_CHARS);
-        match text.char_indices().nth(skip) {
-            Some((at, _)) if skip > 0 => format!("…{}", &text[at..]),
-            _ => text,
-        }
+        excerpt::end(&Vec::from_iter(self.tail.iter().map(String::as_str)).join("\n"), TAIL_CHARS)
     }
 }
 

@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::domain::value::Kind;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use crate::port::excerpt;
 use crate::port::{Context, Fault, SqlAddress, adapter::Environment};
 
 #[cfg(feature = "postgres")]
@@ -53,7 +55,7 @@ impl Answer {
                 Err(format!("the answer is {number}, which nothing can be compared with"))
             }
             Cell::Text(text) => {
-                let text: String = text.chars().take(60).collect();
+                let text = excerpt(text, 60);
                 Err(format!("the answer is the text `{text}`, not a number"))
             }
         }
@@ -80,9 +82,7 @@ impl Answer {
         }
         self.rows += 1;
         if self.shown.len() < SHOWN_ROWS {
-            let row = cells().join(" | ").replace(|c: char| c.is_control(), " ");
-            let cut: String = row.chars().take(SHOWN_CHARS).collect();
-            self.shown.push(if cut.len() < row.len() { cut + "…" } else { cut });
+            self.shown.push(excerpt(&cells().join(" | "), SHOWN_CHARS));
         }
         true
     }

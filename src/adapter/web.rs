@@ -10,7 +10,7 @@ use reqwest::{Client, Method, StatusCode, Url, header, redirect::Policy};
 
 use crate::{
     domain::duration::spoken,
-    port::{Context, Fault, Treat},
+    port::{Context, Fault, Treat, excerpt},
 };
 
 pub mod address;
@@ -333,7 +333,7 @@ pub(super) fn cause(error: &reqwest::Error) -> (Treat, String) {
 pub fn shown(url: &str) -> String {
     let Ok(mut parsed) = Url::parse(url) else {
         let bare = url.split(['?', '#']).next().unwrap_or_default();
-        return bare.rsplit('@').next().unwrap_or_default().chars().take(200).collect();
+        return excerpt(bare.rsplit('@').next().unwrap_or_default(), 200);
     };
     // both fail only for URLs that cannot have a user
     let _ = parsed.set_username("");
@@ -360,19 +360,4 @@ pub fn escape(value: &str) -> String {
         }
     }
     escaped
-}
-
-/// The beginning of what somebody else wrote, on one line and harmless to a terminal.
-pub fn neutral(text: &str, chars_max: usize) -> String {
-    let harmless = |c: char| match c {
-        '\n' | '\r' | '\t' => ' ',
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    };
-    let mut short: String = text.trim().chars().take(chars_max).map(harmless).collect();
-    if text.trim().chars().nth(chars_max).is_some() {
-        short.push('…');
-    }
-    short
 }

@@ -8,7 +8,10 @@
 use clap::{Arg, Command};
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 
-use crate::error::Failure;
+use crate::{
+    error::Failure,
+    port::secret::{TOKEN_GIVEN, TOKEN_OF_JOB},
+};
 
 /// The commands that are actions of their own.
 const ACTIONS: [&str; 11] = [
@@ -44,6 +47,15 @@ const ON_RUNNER: [&str; 2] = ["migrate", "smoke-test"];
 
 /// Flags that are of no use in an action.
 const LEFT_OUT: [&str; 5] = ["output", "outputs", "report", "help", "version"];
+
+/// Inputs that are secrets.
+const TOKENS: [&str; 2] = ["github-token", "job-token"];
+
+/// The variables that these inputs come in, as the runner and as a composite action write them.
+pub(super) fn token_variables() -> impl Iterator<Item = String> {
+    let names = TOKENS.iter().map(|input| format!("INPUT_{}", input.to_uppercase()));
+    names.flat_map(|name| [name.replace('-', "_"), name])
+}
 
 /// One input of one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +108,8 @@ pub(super) fn run(named: Option<&str>, commands: &Command) -> Failure {
     }
     let error = crate::platform::start_again(|again| {
         again.arg(&asked.command).envs(&asked.variables);
-        asked.unset.iter().for_each(|name| _ = again.env_remove(name));
+        // what is started from there would inherit them
+        token_variables().chain(asked.unset).for_each(|name| _ = again.env_remove(name));
     });
     Failure::Bug(format!("it could not start itself again: {error}"))
 }
@@ -194,8 +207,17 @@ fn inputs(commands: &Command, command: &str) -> Vec<Input> {
     inputs.push(extra("aws-region", "The AWS region", Meaning::Text("AWS_REGION".into())));
     inputs.push(Input {
         default: Some("${{ github.token }}"),
-        ..extra("github-token", "The token for the repository's API", Meaning::Text("GITHUB_TOKEN".into()))
+        ..extra(
+            TOKENS[1],
+            "The job's own token, for a step that has no other; leave it as it is",
+            Meaning::Text(TOKEN_OF_JOB.into()),
+        )
     });
+    inputs.push(extra(
+        TOKENS[0],
+        "The token for the repository's API (default: GITHUB_TOKEN of the environment, else the job's own)",
+        Meaning::Text(TOKEN_GIVEN.into()),
+    ));
     inputs.sort_by(|a, b| a.name.cmp(&b.name));
     inputs
 }
@@ -214,10 +236,7 @@ fn of_flag(command: &str, arg: &Arg) -> Option<Input> {
         }
         (false, _) => Meaning::Switch(variable),
     };
-    let usual: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-    if !usual.is_empty() {
-        let _ = write!(help, " (default: {})", usual.join(","));
-    }
+    help.push_str(&super::reference::values(arg));
     Some(Input { name, help, default: None, meaning })
 }
 
@@ -295,7 +314,7 @@ pub(super) fn file(folder: &str, commands: &Command) -> Option<String> {
 fn composite(command: &str, inputs: &[Input]) -> String {
     let mut text = String::from("runs:\n  using: composite\n  steps:\n    - shell: bash\n      env:\n");
     text.push_str(
-        "        GH_TOKEN: ${{ inputs.github-token }}\n        VERSION: ${{ github.action_ref }}\n",
+        "        GH_TOKEN: ${{ inputs.github-token || inputs.job-token }}\n        VERSION: ${{ github.action_ref }}\n",
     );
     text.push_str("      run: '\"$GITHUB_ACTION_PATH/../setup/install\"'\n    - id: run\n      shell: bash\n      env:\n");
     for input in inputs {

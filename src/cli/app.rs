@@ -1,37 +1,29 @@
 //! From a parsed command to its exit code: config, connections, signals, report.
 
-use std::{
-    io::{IsTerminal as _, Write as _},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::Write as _, path::Path, sync::Arc, time::Duration};
 
-use super::{Common, FailOn, Output, Summary, ci::Ci, herald::Herald, identity};
+use super::{Common, ci::Page, herald::Herald, identity, screen::Screen};
 use crate::{
     config::{self, Config, DEPLOYMENT, Hearer, Parts},
-    domain::{history::History, verdict::Verdict},
+    domain::history::History,
     engine::{
         Engine, Options, Timing, dry_run,
-        outcome::{Changed, Done, Facts},
+        outcome::{Done, Facts},
         stop::{self, Stop, Stopper},
         unit::Unit,
     },
-    error::{Failure, Signal, Told, verdict_code},
+    error::{Failure, Signal, Told},
     platform::{self, Asked, Signals},
     port::{
         Clock, Context, Journal, Progress,
         adapter::Environment,
         clock::SystemClock,
-        veil::{remember, remembered, veiled},
+        secret::{TOKEN_GIVEN, TOKEN_OF_JOB},
+        veil::{remember, remembered},
     },
     report::{
-        lines::Lines,
-        live::Live,
-        plain::plain,
-        result::CommandResult,
+        plain::{Harmless, plain},
         summary::{self, Around},
-        text::{Paint, render},
     },
 };
 
@@ -68,32 +60,21 @@ pub(super) fn trace(verbose: bool) {
         Err(_) if verbose => "tidegate=debug".into(),
         Err(_) => return,
     };
-    let subscriber =
-        tracing_subscriber::fmt().with_writer(|| Veiled(std::io::stderr())).with_env_filter(filter).compact();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(|| Harmless(std::io::stderr()))
+        .with_env_filter(filter)
+        .compact();
     // A second subscriber is only ever refused in tests.
     let _ = subscriber.try_init();
 }
 
-/// Log lines without secrets.
-struct Veiled<W>(W);
-
-impl<W: std::io::Write> std::io::Write for Veiled<W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let text = String::from_utf8_lossy(bytes);
-        self.0.write_all(veiled(&text).as_bytes())?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.0.flush()
-    }
-}
-
 /// Variables in which CI systems and clouds hand over secrets, whatever the file says.
-const SECRET_VARIABLES: [&str; 7] = [
+const SECRET_VARIABLES: [&str; 8] = [
     "GITHUB_TOKEN",
     "GH_TOKEN",
-    "INPUT_GITHUB-TOKEN",
+    TOKEN_GIVEN,
+    TOKEN_OF_JOB,
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
     "ACTIONS_RUNTIME_TOKEN",
     "AWS_SECRET_ACCESS_KEY",
@@ -102,7 +83,9 @@ const SECRET_VARIABLES: [&str; 7] = [
 
 /// From here on none of them is shown.
 pub(super) fn veil_variables() {
-    SECRET_VARIABLES.iter().filter_map(|name| std::env::var(name).ok()).for_each(|value| remember(&value));
+    let inputs = super::action::token_variables();
+    let names = SECRET_VARIABLES.into_iter().map(str::to_string).chain(inputs);
+    names.filter_map(|name| std::env::var(name).ok()).for_each(|value| remember(&value));
 }
 
 /// CI systems hand over unset inputs as empty variables: those count as absent. The process starts itself
@@ -163,15 +146,15 @@ async fn drive_async(command: &'static str, common: &Common, verb: &impl Verb) -
         run_engine(common, verb, *unit, clock.clone(), (&screen, progress), stop.clone()).await;
     let attempt = facts.attempt.clone();
     let mut result = screen.result(command, ended.as_ref(), facts);
-    let around = match screen.pages(&result) {
-        true => Around {
+    let around = match screen.page(&result) {
+        Page::Whole => Around {
             approvers: tokio::select! {
                 names = identity::approvers(clock) => names,
                 _ = stop.signal() => Vec::new(),
             },
             ..around
         },
-        false => around,
+        Page::Line | Page::None => around,
     };
     if let Some(herald) = herald {
         let told = herald.end(&result, attempt.as_ref(), &summary::render(&result, &around), &stop).await;
@@ -339,168 +322,4 @@ pub(super) fn listen(stopper: Stopper) {
             });
         }
     });
-}
-
-/// The listener, which says so where nothing is really done.
-fn told(common: &Common, progress: Arc<dyn Progress>) -> Arc<dyn Progress> {
-    if common.dry_run { Arc::new(dry_run::Told(progress)) } else { progress }
-}
-
-/// Where everything is printed.
-struct Screen {
-    output: Output,
-    dry_run: bool,
-    paint: Paint,
-    progress: Arc<dyn Progress>,
-    shown: Shown,
-    ci: Ci,
-    fail_on: Vec<FailOn>,
-    summary: Summary,
-}
-
-/// How progress is shown.
-enum Shown {
-    Live(Arc<Live>),
-    Lines(Arc<Lines>),
-}
-
-impl Shown {
-    /// Makes room for the result.
-    fn clear(&self) {
-        match self {
-            Shown::Live(live) => live.clear(),
-            Shown::Lines(lines) => lines.clear(),
-        }
-    }
-}
-
-impl Screen {
-    fn new(common: &Common, clock: Arc<dyn Clock>) -> Self {
-        let terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
-        let colour = terminal && std::env::var_os("NO_COLOR").is_none();
-        let paint = Paint { colour };
-        let on_ci = std::env::var_os("CI").is_some();
-        let ci = Ci::recognise(
-            &|name| std::env::var(name).ok(),
-            common.outputs.as_deref(),
-            common.report.as_deref(),
-        );
-        let (fail_on, summary) = (common.fail_on.clone(), common.summary);
-        if common.output == Output::Text && terminal && !on_ci {
-            let live = Arc::new(Live::new(paint));
-            let progress = told(common, live.clone());
-            return Screen {
-                output: common.output,
-                dry_run: common.dry_run,
-                paint,
-                progress,
-                shown: Shown::Live(live),
-                ci,
-                fail_on,
-                summary,
-            };
-        }
-        let out: Box<dyn std::io::Write + Send> = match common.output {
-            Output::Text => Box::new(std::io::stdout()),
-            Output::Json => Box::new(std::io::stderr()),
-        };
-        let lines = Arc::new(Lines::new(out, clock, paint, ci.annotates));
-        let (progress, shown) = (told(common, lines.clone()), Shown::Lines(lines));
-        let (output, dry_run) = (common.output, common.dry_run);
-        Screen { output, dry_run, paint, progress, shown, ci, fail_on, summary }
-    }
-
-    fn finish(&self, command: &str, ended: Result<&Done, &Failure>, facts: Facts) -> u8 {
-        self.show(self.result(command, ended, facts), ended.err(), &identity::around())
-    }
-
-    fn result(&self, command: &str, ended: Result<&Done, &Failure>, facts: Facts) -> CommandResult {
-        let result = CommandResult::new(command, ended, facts);
-        if self.dry_run { result.dry() } else { result }
-    }
-
-    fn show(&self, mut result: CommandResult, failure: Option<&Failure>, around: &Around) -> u8 {
-        self.shown.clear();
-        if self.pages(&result) {
-            result.report_path = self.ci.report(&result, around);
-        }
-        match self.output {
-            Output::Json => {
-                let text =
-                    serde_json::to_string_pretty(&result).unwrap_or_else(|e| format!("{{\"bug\": \"{e}\"}}"));
-                // the same to a reader of JSON, and no command to the reader of a log
-                let text = text.replace("##[", "#\\u0023[");
-                let _ = writeln!(std::io::stdout(), "{text}");
-            }
-            Output::Text if result.exit_code == 0 => {
-                let _ = write!(std::io::stdout(), "{}", render(&result, self.paint));
-            }
-            Output::Text => {
-                let _ = write!(std::io::stderr(), "{}", render(&result, self.paint));
-            }
-        }
-        self.ci.tell(&result, failure, self.pages(&result), around);
-        self.status(result.exit_code)
-    }
-
-    /// Whether the job's page gets this result: a job has one, so what only prepares leaves it alone.
-    fn pages(&self, result: &CommandResult) -> bool {
-        let ends = ["verify-metrics", "rollout", "finish", "restore-db"].contains(&result.command.as_str());
-        let acted = result.command == "rollback" && result.changed != Changed::None;
-        match self.summary {
-            Summary::Always => true,
-            Summary::Never => false,
-            Summary::Auto => ends || acted || result.exit_code != 0,
-        }
-    }
-
-    /// What the process ends with: verdicts that the caller does not want to fail for end with 0.
-    fn status(&self, code: u8) -> u8 {
-        let kinds = [
-            (Verdict::Fail, FailOn::Fail),
-            (Verdict::Insufficient, FailOn::Insufficient),
-            (Verdict::Error, FailOn::Error),
-        ];
-        match kinds.iter().find(|(verdict, _)| verdict_code(*verdict) == code) {
-            Some((_, kind)) if !self.fail_on.contains(kind) => 0,
-            _ => code,
-        }
-    }
-}
-
-/// Prints a failure of a command that drives no engine.
-pub(super) fn fail(command: &str, common: &Common, failure: &Failure) -> u8 {
-    let screen = Screen::new(common, Arc::new(SystemClock::default()));
-    screen.finish(command, Err(failure), Facts::default())
-}
-
-/// Prints the success of a command that drives no engine.
-pub(super) fn done(command: &str, common: &Common, done: &Done) -> u8 {
-    let screen = Screen::new(common, Arc::new(SystemClock::default()));
-    screen.finish(command, Ok(done), Facts::default())
-}
-
-/// A command line that cannot be read, told where the CI system looks: the flags of an action are its inputs.
-pub(super) fn refuse_on_ci(message: &str, commands: &clap::Command) {
-    let variable = |name: &str| std::env::var(name).ok();
-    let command = std::env::args().nth(1).filter(|name| commands.find_subcommand(name).is_some());
-    let command = command.unwrap_or_else(|| "tidegate".into());
-    let message = message.trim().trim_start_matches("error: ");
-    let message = message.split("\n\nFor more information").next().unwrap_or(message);
-    let by_inputs = std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("INPUT_"));
-    let message = match by_inputs {
-        true => super::action::as_inputs(message, &command, commands),
-        false => message.to_string(),
-    };
-    let failure = Failure::usage(message);
-    let result = CommandResult::new(&command, Err(&failure), Facts::default());
-    Ci::recognise(&variable, None, None).tell(&result, Some(&failure), true, &identity::around());
-}
-
-/// A command line that cannot be read, as the JSON object that was asked for.
-pub(super) fn refuse_in_json(message: &str) -> u8 {
-    let result = CommandResult::new("tidegate", Err(&Failure::usage(message.trim())), Facts::default());
-    let text = serde_json::to_string_pretty(&result).unwrap_or_default();
-    let _ = writeln!(std::io::stdout(), "{text}");
-    result.exit_code
 }

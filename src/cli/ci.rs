@@ -53,6 +53,14 @@ enum Form {
     Dotenv,
 }
 
+/// How much the job's page gets of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Page {
+    Whole,
+    Line,
+    None,
+}
+
 /// The file of outputs where the CI system has no place of its own.
 const DOTENV: &str = "tidegate.env";
 
@@ -127,7 +135,7 @@ impl Ci {
     }
 
     /// Tells the result. What cannot be written is said and changes nothing.
-    pub fn tell(&self, result: &CommandResult, failure: Option<&Failure>, page: bool, around: &Around) {
+    pub fn tell(&self, result: &CommandResult, failure: Option<&Failure>, page: Page, around: &Around) {
         if self.annotates {
             // The runner reads both streams; standard output may be one JSON object.
             let here = std::env::current_dir().unwrap_or_default();
@@ -142,8 +150,13 @@ impl Ci {
             };
             told(file, write(file, &text, *form != Form::Dotenv));
         }
-        if let (Some(file), true) = (&self.summary, page) {
-            told(file, write(file, &summary::render(result, around), true));
+        let text = match page {
+            Page::Whole => summary::render(result, around),
+            Page::Line => summary::line(result),
+            Page::None => return,
+        };
+        if let Some(file) = &self.summary {
+            told(file, write(file, &text, true));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::{Common, app};
+use super::{Common, app, screen};
 use crate::{
     demo::{
         acts::{self, Ending, Play},
@@ -48,7 +48,7 @@ const LATENCY: Duration = Duration::from_millis(4);
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return app::fail("demo", common, &Failure::Bug(error.to_string())),
+        Err(error) => return screen::fail("demo", common, &Failure::Bug(error.to_string())),
     };
     let result = runtime.block_on(async {
         match &args.part {
@@ -68,9 +68,9 @@ pub(super) fn run(args: &Args, common: &Common) -> u8 {
         Ok(Ending::Played) => 0,
         Ok(Ending::Interrupted(signal)) => {
             let told = Told::plain("all that the demo had started has ended; its folder is still there");
-            app::fail("demo", common, &Failure::Interrupted { signal, told })
+            screen::fail("demo", common, &Failure::Interrupted { signal, told })
         }
-        Err(error) => app::fail("demo", common, &Failure::usage(error.to_string())),
+        Err(error) => screen::fail("demo", common, &Failure::usage(error.to_string())),
     }
 }
 

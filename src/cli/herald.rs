@@ -77,14 +77,12 @@ impl Herald {
         Some(Herald { inner, unit, environment, log, clock, news, telling, told: Mutex::default() })
     }
 
-    fn send(&self, occasion: Occasion, attempt: &Attempt, split: &Split, sentence: &str, page: String) {
+    fn send(&self, occasion: Occasion, attempt: &Attempt, sentence: &str, page: String) {
         let news = News {
             occasion,
             unit: self.unit.clone(),
             environment: self.environment.clone(),
             attempt: attempt.clone(),
-            at: self.clock.now(),
-            split: split.clone(),
             sentence: sentence.into(),
             log: self.log.clone(),
             page,
@@ -95,7 +93,7 @@ impl Herald {
 
     /// Tells what is news while the command runs.
     fn on_the_way(&self, occasion: Occasion, release: &Release, sentence: &str) {
-        self.send(occasion, &release.attempt, &release.split, sentence, markdown(sentence));
+        self.send(occasion, &release.attempt, sentence, markdown(sentence));
     }
 
     /// Tells how the command ended, and waits for what is under way. `page` is the whole story.
@@ -107,7 +105,7 @@ impl Herald {
         stop: &Stop,
     ) -> Told {
         if let (Some(attempt), Some(occasion)) = (attempt, occasion(result)) {
-            self.send(occasion, attempt, &result.split, &result.sentence, page.into());
+            self.send(occasion, attempt, &result.sentence, page.into());
         }
         drop(self.news);
         let cx = Context::new(self.clock, END_LIMIT);

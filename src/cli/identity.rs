@@ -14,14 +14,28 @@ use crate::{
 pub(super) fn holder() -> Result<Holder, Failure> {
     let nonce = nonce()?;
     let process = nonce.get(..16).unwrap_or(&nonce).to_string();
-    let run = first(&["TIDEGATE_RUN"])
-        .or_else(github)
-        .or_else(|| first(&["CI_PIPELINE_ID", "CIRCLE_WORKFLOW_ID", "BUILD_TAG"]));
-    let run = run.unwrap_or_else(|| {
-        format!("{}@{}", first(USER_VARIABLES).unwrap_or_else(|| "someone".into()), host())
-    });
-    Ok(Holder { run, process, actor: actor(), log: log() })
+    let person = || format!("{}@{}", first(USER_VARIABLES).unwrap_or_else(|| "someone".into()), host());
+    Ok(Holder {
+        run: first(&RUNS).unwrap_or_else(person),
+        attempt: attempt().and_then(|attempt| attempt.parse().ok()),
+        job: first(&JOBS),
+        process,
+        actor: actor(),
+        log: log(),
+    })
 }
+
+/// What names a run and stays when it, or a job of it, is run again.
+const RUNS: [&str; 6] = [
+    "TIDEGATE_RUN",
+    "GITHUB_RUN_ID",
+    "CI_PIPELINE_ID",
+    "CIRCLE_PIPELINE_ID",
+    "CIRCLE_WORKFLOW_ID",
+    "BUILD_TAG",
+];
+/// GitHub, GitLab, CircleCI, Jenkins.
+const JOBS: [&str; 4] = ["GITHUB_JOB", "CI_JOB_NAME", "CIRCLE_JOB", "JOB_NAME"];
 
 /// The tag or commit that the CI runs for.
 pub(super) fn ci_release() -> Option<ReleaseName> {
@@ -72,17 +86,19 @@ fn first(names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| var(name).ok().filter(|value| !value.is_empty()))
 }
 
-fn github() -> Option<String> {
-    let (id, attempt) =
-        (first(&["GITHUB_RUN_ID"])?, first(&["GITHUB_RUN_ATTEMPT"]).unwrap_or_else(|| "1".into()));
-    Some(format!("{id}.{attempt}"))
+/// Only GitHub counts the attempts at a run.
+fn attempt() -> Option<String> {
+    first(&["GITHUB_RUN_ID"]).and_then(|_| first(&["GITHUB_RUN_ATTEMPT"]))
 }
 
+/// The log of this attempt, of its job where the environment says which one that is.
 fn log() -> Option<String> {
     let github = || {
         let (server, repository, id) =
             (first(&["GITHUB_SERVER_URL"])?, first(&["GITHUB_REPOSITORY"])?, first(&["GITHUB_RUN_ID"])?);
-        Some(format!("{server}/{repository}/actions/runs/{id}"))
+        // the number that a job has in its address is in no documented variable
+        let attempt = attempt().map_or(String::new(), |attempt| format!("/attempts/{attempt}"));
+        Some(format!("{server}/{repository}/actions/runs/{id}{attempt}"))
     };
     github().or_else(|| first(&["CI_JOB_URL", "CIRCLE_BUILD_URL", "BUILD_URL"]))
 }

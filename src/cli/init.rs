@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use super::{Common, app};
+use super::{Common, app, screen};
 use crate::{
     config::{
         Config,
@@ -53,8 +53,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, common: &Common) -> u8 {
     match write(args, common) {
-        Ok(done) => app::done("init", common, &done),
-        Err(failure) => app::fail("init", common, &failure),
+        Ok(done) => screen::done("init", common, &done),
+        Err(failure) => screen::fail("init", common, &failure),
     }
 }
 

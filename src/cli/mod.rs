@@ -20,6 +20,7 @@ mod restore_db;
 mod rollback;
 mod rollout;
 mod schema;
+mod screen;
 mod shift_traffic;
 mod smoke_test;
 mod snapshot_db;
@@ -36,7 +37,7 @@ use crate::{
     },
     engine::Supersede,
     platform,
-    report::plain::plain,
+    report::plain::plain_lines,
 };
 
 /// Staged production releases: snapshot, candidate beside baseline, shift, verify, and back by itself when
@@ -90,8 +91,8 @@ pub struct Common {
         value_name = "VERDICTS"
     )]
     fail_on: Vec<FailOn>,
-    /// Whether the CI's page for the job gets the result; `auto`: after a command that judges or ends a
-    /// release, or fails
+    /// What the CI's page for the job gets; `auto`: the whole result of what moves a release on or ends it, or
+    /// fails, and one line of everything else
     #[arg(long, global = true, env = "TIDEGATE_SUMMARY", default_value = "auto", value_name = "WHEN")]
     summary: Summary,
     /// A file for the result as `NAME=value` lines, for CI systems that have no place of their own for it
@@ -271,7 +272,7 @@ enum Command {
 /// Everything from the arguments to the exit code.
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
-        panic.to_string().lines().for_each(|line| eprintln!("tidegate: a bug: {}", plain(line)));
+        eprint!("tidegate: a bug: {}", plain_lines(&panic.to_string()));
         eprintln!(
             "hint: the journal has all that was done; `tidegate status` tells where the release stands"
         );
@@ -291,15 +292,15 @@ pub fn main() -> ExitCode {
                     .zip(std::env::args().skip(1))
                     .any(|(a, b)| a == "--output" && b == "json");
             if json && code == 2 {
-                return ExitCode::from(app::refuse_in_json(&error.to_string()));
+                return ExitCode::from(screen::refuse_in_json(&error.to_string()));
             }
             match error.use_stderr() {
                 // it repeats what was given, which may come from anywhere
-                true => error.to_string().lines().for_each(|line| eprintln!("{}", plain(line))),
+                true => eprint!("{}", plain_lines(&error.to_string())),
                 false => drop(error.print()),
             }
             if code == 2 {
-                app::refuse_on_ci(&error.to_string(), &Cli::command());
+                screen::refuse_on_ci(&error.to_string(), &Cli::command());
             }
             return ExitCode::from(code);
         }
@@ -310,7 +311,7 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => completions::run(args, &mut Cli::command()),
         Command::Action { command } => {
             let failure = action::run(command.as_deref(), &Cli::command());
-            app::fail("action", common, &failure)
+            screen::fail("action", common, &failure)
         }
         Command::Reference { actions: true, .. } => {
             action::folders().for_each(|folder| println!("{folder}"));

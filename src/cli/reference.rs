@@ -45,11 +45,30 @@ fn flags<'a>(text: &mut String, arguments: impl Iterator<Item = &'a clap::Arg>) 
         let value = value.map_or(String::new(), |v| format!(" {v}"));
         let variable = argument.get_env().map_or(String::new(), |v| format!("`{}`", v.to_string_lossy()));
         let help = argument.get_help().map(|h| h.to_string().replace('|', "\\|")).unwrap_or_default();
-        let _ = writeln!(rows, "| `{name}{value}` | {variable} | {help} |");
+        let values = values(argument).replace('|', "\\|");
+        let _ = writeln!(rows, "| `{name}{value}` | {variable} | {help}{values} |");
     }
     if !rows.is_empty() {
         let _ = writeln!(text, "| flag | variable | meaning |\n|---|---|---|\n{rows}");
     }
+}
+
+/// What may be given and what is taken where nothing is: ` (one of `text`, `json`; default: `text`)`.
+pub(super) fn values(argument: &clap::Arg) -> String {
+    if !argument.get_action().takes_values() {
+        return String::new();
+    }
+    let known: Vec<String> =
+        argument.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
+    let usual: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    let known = match argument.get_value_delimiter() {
+        _ if known.is_empty() => None,
+        Some(delimiter) => Some(format!("of {}, several with `{delimiter}`", known.join(", "))),
+        None => Some(format!("one of {}", known.join(", "))),
+    };
+    let usual = (!usual.is_empty()).then(|| format!("default: `{}`", usual.join(",")));
+    let told: Vec<String> = known.into_iter().chain(usual).collect();
+    if told.is_empty() { String::new() } else { format!(" ({})", told.join("; ")) }
 }
 
 /// Writes the options of every adapter, from the doc comments of their config structs.
@@ -98,5 +117,26 @@ fn section<K: Kind>(text: &mut String, name: &str, kinds: &[K]) {
             let _ = writeln!(text, "| `{option}` | {} | {meaning} |", marks.join(", "));
         }
         text.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_choice_and_every_default_is_told() {
+        let text = render(&super::super::Cli::command());
+        for told in [
+            "How the result is printed (one of `text`, `json`; default: `text`)",
+            "(of `fail`, `insufficient`, `error`, `none`, several with `,`; default: `fail,insufficient,error`)",
+            "(one of `auto`, `always`, `never`; default: `auto`)",
+            "What to do with another release that is open (one of `finish`, `rollback`)",
+            "The config file (default: `tidegate.yml`)",
+        ] {
+            assert!(text.contains(told), "{told}\n{text}");
+        }
+        assert!(!text.contains("Tell what is done, call by call, on standard error ("));
     }
 }

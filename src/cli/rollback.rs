@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// Why; it is recorded
     #[arg(long, env = "TIDEGATE_REASON", value_name = "TEXT")]
     reason: Option<String>,
-    /// Go past an unhealthy baseline or a contracting migration
+    /// Go past an unhealthy baseline, a contracting migration, or a version (`--to`) that was never here
     #[arg(long, env = "TIDEGATE_FORCE")]
     force: bool,
 }

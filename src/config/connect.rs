@@ -1,28 +1,33 @@
 //! From a config to a unit whose adapters can be called. No call goes out here.
 
-use crate::document::nearest::nearest;
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Chosen, Config, Step,
     absent::Absent,
     options::{Options, Wanted},
-    problem::{Problems, refused, with_hint},
-    settings,
+    problem::Problems,
 };
 #[cfg(feature = "http")]
 use crate::adapter::target::probed::Probed;
 use crate::{
-    document::node::{Entry as Field, Kind as Is, Located, Node, Position},
-    domain::{share::Share, stage::Stage},
+    document::node::{Kind as Is, Located, Node, Position},
+    domain::share::Share,
     engine::unit as connected,
     error::Failure,
     port::{
-        Journal, Notifier, Occasion, Secret, Shared, Target,
+        Finding, Grade, Journal, Secret, Shared, Target,
         adapter::{ServiceSetting, Setting},
     },
     registry::{Kind, TargetKind},
 };
+
+mod hearers;
+mod shares;
+mod variables;
+
+pub use hearers::{DEPLOYMENT, Hearer};
+use variables::{fill_env, put_path};
 
 /// What a command cannot do without. The rest is connected where it can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,23 +65,14 @@ impl Config {
         journal.ok_or_else(|| self.failure(work.problems))
     }
 
-    /// Those who hear of the release; `deployment` is one that the command line asks for. What cannot be
-    /// connected is told beside them: it keeps no release from going out or back.
-    pub fn connect_notifiers(&self, deployment: Option<&str>) -> (Vec<Hearer>, Vec<String>) {
-        let mut work = self.work(Parts::All);
-        work.problems = Problems::default();
-        let mut hearers = Vec::new();
-        for entry in &self.sections.notify {
-            let made = work.one(&entry.notifier, |k, node, path, setting| (k.connect)(node, path, setting));
-            let (name, kind, events) = (entry.name.to_string(), entry.notifier.name(), entry.events.clone());
-            hearers.extend(made.map(|notifier| Hearer { name, kind, events, notifier }));
-        }
-        if let Some(by) = deployment {
-            hearers.retain(|hearer| hearer.kind != DEPLOYMENT);
-            hearers.extend(work.deployment(by));
-        }
-        let told = work.problems.into_sorted().iter().map(ToString::to_string).collect();
-        (hearers, told)
+    /// What the file says and hardly means, as `plan` and `preflight` tell it.
+    fn doubts(&self) -> Vec<Finding> {
+        let place = |at: Position| format!("{}:{}:{}", self.file.display(), at.line, at.column);
+        let finding = |located: &Located| {
+            let about = located.position.map_or_else(|| self.file.display().to_string(), place);
+            Finding::new(Grade::Warn, about, located.to_string())
+        };
+        self.warnings.iter().map(finding).collect()
     }
 
     fn failure(&self, problems: Problems) -> Failure {
@@ -103,18 +99,12 @@ impl Config {
     }
 }
 
-/// One who hears of a release.
-pub struct Hearer {
-    /// Its key in `notify`.
-    pub name: String,
-    /// Its adapter.
-    pub kind: &'static str,
-    pub events: Vec<Occasion>,
-    pub notifier: Box<dyn Notifier>,
+/// The options of an entry with everything put in; not whole where something of it is not there, which is
+/// refused already.
+struct Prepared {
+    options: Node,
+    whole: bool,
 }
-
-/// The notifier that the command line can ask for.
-pub const DEPLOYMENT: &str = "github_deployment";
 
 /// Connecting, with the refusals so far.
 struct Work<'a> {
@@ -145,7 +135,7 @@ impl Work<'_> {
     fn fill_setting(&mut self) {
         let sections = &self.config.sections;
         for service in &sections.services {
-            let options = self.prepared_target(&service.target);
+            let options = self.prepared_target(&service.target).options;
             self.setting.services.push(ServiceSetting {
                 name: service.name.clone(),
                 kind: service.target.name(),
@@ -156,9 +146,10 @@ impl Work<'_> {
         for database in &sections.databases {
             let chosen = &database.database;
             let (address, _) = self.part(Parts::All, |work| {
-                let options = work.prepared(chosen);
+                let Prepared { options, whole } = work.prepared(chosen);
                 let sql = (chosen.kind.sql)(&options, &chosen.options_path(), &work.setting);
-                work.problems.take(sql).flatten()
+                // others may speak of it all the same, and are not to be refused for what it lacks
+                if whole { work.problems.take(sql).flatten() } else { sql.ok().flatten() }
             });
             if let Some(address) = address {
                 self.setting.sql.insert(database.name.clone(), address);
@@ -169,7 +160,7 @@ impl Work<'_> {
     }
 
     /// The options of a target. What its options for a deploy name is needed by commands that deploy.
-    fn prepared_target(&mut self, chosen: &Chosen<TargetKind>) -> Node {
+    fn prepared_target(&mut self, chosen: &Chosen<TargetKind>) -> Prepared {
         if self.needed == Parts::All {
             return self.prepared(chosen);
         }
@@ -180,24 +171,26 @@ impl Work<'_> {
             own.for_each(|field| fill_env(&mut field.value, &*self.setting.env, &mut unset));
         }
         for (position, name) in unset {
-            let unset = chosen.relocate(refused(position, &chosen.options_path(), stands_for_nothing(&name)));
+            let unset = chosen.relocate(self.unset(position, &chosen.options_path(), &name));
             self.lacking.add(unset);
         }
         self.prepared_options(chosen, options)
     }
 
     /// The options of an entry, its secrets looked for and their files found from the file's folder.
-    fn prepared<K: Kind>(&mut self, chosen: &Chosen<K>) -> Node {
+    fn prepared<K: Kind>(&mut self, chosen: &Chosen<K>) -> Prepared {
         self.prepared_options(chosen, chosen.options.clone())
     }
 
-    fn prepared_options<K: Kind>(&mut self, chosen: &Chosen<K>, mut options: Node) -> Node {
+    fn prepared_options<K: Kind>(&mut self, chosen: &Chosen<K>, mut options: Node) -> Prepared {
+        let mut whole = true;
         if chosen.name() != "run" {
             let mut unset = Vec::new();
             fill_env(&mut options, &*self.setting.env, &mut unset);
             for (position, name) in unset {
-                let message = stands_for_nothing(&name);
-                self.problems.add(chosen.relocate(refused(position, &chosen.options_path(), message)));
+                let unset = self.unset(position, &chosen.options_path(), &name);
+                self.problems.add(chosen.relocate(unset));
+                whole = false;
             }
         }
         let described = Options::of(chosen.common());
@@ -211,30 +204,12 @@ impl Work<'_> {
                 }
             };
             if let Err(message) = secret.resolve(&*self.setting.env) {
-                let located = refused(reference.position, &reference.path, message);
-                self.problems.add(chosen.relocate(self.with_advice(located, &secret)));
+                let missing = self.missing(reference.position, &reference.path, &message, &secret);
+                self.problems.add(chosen.relocate(missing));
+                whole = false;
             }
         }
-        options
-    }
-
-    /// What may have been meant: only names that the file itself mentions, never others that are set.
-    fn with_advice(&self, located: Located, secret: &Secret) -> Located {
-        let Secret::Env(name) = secret else {
-            return located;
-        };
-        let mut mentioned = Vec::new();
-        variables(&self.config.tree, &mut mentioned);
-        let set: Vec<&str> =
-            mentioned.into_iter().filter(|m| m != name && (self.setting.env)(m).is_some()).collect();
-        // Names of variables share long endings (`_URL`): only a slip of the hand counts.
-        let slip = |near: &&str| strsim::normalized_damerau_levenshtein(name, near) > 0.6;
-        match nearest(name, &set).filter(slip) {
-            Some(near) => with_hint(located, format!("did you mean `{near}`? that one is set")),
-            None => {
-                with_hint(located, format!("pass it to the job, such as `{name}: ${{{{ secrets.{name} }}}}`"))
-            }
-        }
+        Prepared { options, whole }
     }
 
     fn one<K: Kind, T>(
@@ -249,9 +224,13 @@ impl Work<'_> {
     fn connected<K: Kind, T>(
         &mut self,
         chosen: &Chosen<K>,
-        options: &Node,
+        Prepared { options, whole }: &Prepared,
         connect: impl FnOnce(&K, &Node, &str, &Setting) -> Result<T, Located>,
     ) -> Option<T> {
+        if !whole {
+            // whatever it would say of an empty text only hides why that is empty
+            return None;
+        }
         let made = connect(chosen.kind, options, &chosen.options_path(), &self.setting);
         self.problems.take(made.map_err(|l| chosen.relocate(l)))
     }
@@ -268,17 +247,6 @@ impl Work<'_> {
             Some(why) => Some(Box::new(Absent { path: "journal".into(), why })),
             None => made,
         }
-    }
-
-    /// A deployment that no entry of the file asks for.
-    fn deployment(&mut self, by: &str) -> Option<Hearer> {
-        let position = Position { line: 1, column: 1 };
-        let kind = self.config.registry.notifiers.iter().find(|kind| kind.common.name == DEPLOYMENT)?;
-        let mut chosen = Chosen::implied(kind, "deployment", position);
-        let by = Node { position, kind: Is::Text(by.into()) };
-        chosen.options.kind = Is::Map(vec![Field { key: "by".into(), position, value: by }]);
-        let notifier = self.one(&chosen, |k, node, path, setting| (k.connect)(node, path, setting))?;
-        Some(Hearer { name: "deployment".into(), kind: DEPLOYMENT, events: kind.usual.to_vec(), notifier })
     }
 
     fn step(&mut self, step: &Step) -> Option<connected::Step> {
@@ -328,18 +296,22 @@ impl Work<'_> {
             journal: journal?,
             text: config.text.clone(),
             digest: config.digest.clone(),
+            doubts: config.doubts(),
         })
     }
 
     /// A text of a service with its `{{env.NAME}}` put in.
     fn with_env(&mut self, text: &str, service: &super::Service) -> String {
-        let position = service.target.options.position;
+        let written = (self.config.tree.get("services"))
+            .and_then(|services| services.get(service.name.as_str())?.get("image"));
+        let position = written.unwrap_or(&service.target.options).position;
         let mut node = Node { position, kind: Is::Text(text.to_string()) };
         let mut unset = Vec::new();
         fill_env(&mut node, &*self.setting.env, &mut unset);
         for (position, name) in unset {
             let path = format!("services.{}.image", service.name);
-            self.problems.add(refused(position, &path, stands_for_nothing(&name)));
+            let unset = self.unset(position, &path, &name);
+            self.problems.add(unset);
         }
         match node.kind {
             Is::Text(text) => text,
@@ -398,9 +370,12 @@ impl Work<'_> {
                 continue;
             }
             let (source, lacks) = self.part(Parts::All, |work| {
-                let entries: Vec<_> = mine
-                    .iter()
-                    .map(|l| (l.check.name.clone(), work.prepared(&l.source), l.source.options_path()))
+                let prepared = mine.iter().map(|l| (l, work.prepared(&l.source))).collect::<Vec<_>>();
+                if prepared.iter().any(|(_, prepared)| !prepared.whole) {
+                    return None;
+                }
+                let entries: Vec<_> = (prepared.into_iter())
+                    .map(|(l, prepared)| (l.check.name.clone(), prepared.options, l.source.options_path()))
                     .collect();
                 work.problems.take((kind.connect)(&entries, &work.setting))
             });
@@ -408,62 +383,6 @@ impl Work<'_> {
             sources.extend(source.map(|source| (kind.common.name.to_string(), source)));
         }
         sources
-    }
-
-    /// Every stage must be a share that every target can really set.
-    fn check_shares(&mut self, services: &[connected::Service]) {
-        for service in services {
-            for stage in service.stages.iter().flat_map(|own| own.as_slice()) {
-                let path = format!("services.{}.stages", service.name);
-                self.check_own_share(service, stage, self.config.tree.position, &path);
-            }
-        }
-        let Some(section) = self.config.tree.get("stages") else {
-            return self.check_standard_shares(services);
-        };
-        let nodes: &[Node] = match &section.kind {
-            Is::List(items) => items,
-            _ => std::slice::from_ref(section),
-        };
-        for (index, (node, stage)) in nodes.iter().zip(self.config.sections.stages.as_slice()).enumerate() {
-            let path = settings::stage_path(section, index);
-            self.check_share(services, stage, node.position, &path);
-        }
-    }
-
-    fn check_standard_shares(&mut self, services: &[connected::Service]) {
-        for stage in self.config.sections.stages.as_slice() {
-            self.check_share(services, stage, self.config.tree.position, "stages");
-        }
-    }
-
-    /// Whether the services that share the file's stages can take this one.
-    fn check_share(
-        &mut self,
-        services: &[connected::Service],
-        stage: &Stage,
-        position: Position,
-        path: &str,
-    ) {
-        for service in services.iter().filter(|s| s.stages.is_none()) {
-            self.check_own_share(service, stage, position, path);
-        }
-    }
-
-    fn check_own_share(
-        &mut self,
-        service: &connected::Service,
-        stage: &Stage,
-        position: Position,
-        path: &str,
-    ) {
-        if !service.target.caps().splits {
-            return;
-        }
-        if let Err(message) = reachable(service.target.as_ref(), stage.to) {
-            let message = format!("`{stage}` cannot be set on service `{}`: {message}", service.name);
-            self.problems.add(refused(position, path, message));
-        }
     }
 }
 
@@ -479,105 +398,4 @@ fn probed(target: Box<dyn Target>, service: &super::Service) -> Box<dyn Target> 
 #[cfg(not(feature = "http"))]
 fn probed(target: Box<dyn Target>, _: &super::Service) -> Box<dyn Target> {
     target
-}
-
-/// Refuses a share that would be none, all, or more than a tenth of itself away.
-fn reachable(target: &dyn Target, share: Share) -> Result<(), String> {
-    let near = target.nearest(share);
-    let off = near.basis_points().abs_diff(share.basis_points());
-    let edge = near != share && (near == Share::NONE || near == Share::ALL);
-    if !edge && u32::from(off) * 10 <= u32::from(share.basis_points()) {
-        return Ok(());
-    }
-    let smallest = (1..=10_000)
-        .filter_map(|points| Share::from_basis_points(points).ok())
-        .map(|share| target.nearest(share))
-        .find(|near| *near > Share::NONE)
-        .unwrap_or(Share::ALL);
-    Err(format!("the nearest it can is {}%, and its smallest step is {}%", near.typed(), smallest.typed()))
-}
-
-fn stands_for_nothing(name: &str) -> String {
-    format!("{{{{env.{name}}}}} stands for nothing: the variable is not set")
-}
-
-/// Puts in what `{{env.NAME}}` stands for; notes the names that are not set.
-fn fill_env(node: &mut Node, env: &dyn Fn(&str) -> Option<String>, unset: &mut Vec<(Position, String)>) {
-    let position = node.position;
-    match &mut node.kind {
-        Is::Text(text) => {
-            // what a variable holds is text, and never asks for another one
-            let (mut filled, mut left) = (String::new(), text.as_str());
-            while let Some((before, (name, after))) =
-                left.split_once("{{env.").and_then(|(before, rest)| Some((before, rest.split_once("}}")?)))
-            {
-                filled.push_str(before);
-                match env(name) {
-                    Some(value) => filled.push_str(&value),
-                    None => unset.push((position, name.to_string())),
-                }
-                left = after;
-            }
-            *text = filled + left;
-        }
-        Is::Map(fields) => fields.iter_mut().for_each(|f| fill_env(&mut f.value, env, unset)),
-        Is::List(items) => items.iter_mut().for_each(|item| fill_env(item, env, unset)),
-        _ => {}
-    }
-}
-
-/// Replaces the path of the `{file: PATH}` that stands at `position`.
-fn put_path(node: &mut Node, position: Position, path: &str) {
-    let here = node.position == position;
-    match &mut node.kind {
-        Is::Map(fields) => {
-            for field in fields {
-                match &mut field.value.kind {
-                    Is::Text(text) if here && field.key == "file" => *text = path.to_string(),
-                    _ => put_path(&mut field.value, position, path),
-                }
-            }
-        }
-        Is::List(items) => items.iter_mut().for_each(|item| put_path(item, position, path)),
-        _ => {}
-    }
-}
-
-/// The environment variables that the file names.
-fn variables<'a>(node: &'a Node, found: &mut Vec<&'a str>) {
-    match &node.kind {
-        Is::Map(fields) => {
-            for field in fields {
-                match &field.value.kind {
-                    Is::Text(name) if field.key == "env" => found.push(name),
-                    _ => variables(&field.value, found),
-                }
-            }
-        }
-        Is::List(items) => items.iter().for_each(|item| variables(item, found)),
-        _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_variable_holds_is_not_filled_in_again() {
-        let position = Position { line: 1, column: 1 };
-        let of = |text: &str| {
-            let (mut node, mut unset) = (Node { position, kind: Is::Text(text.into()) }, Vec::new());
-            let env = |name: &str| match name {
-                "SELF" => Some("{{env.SELF}}".to_string()),
-                "TAG" => Some("v1".to_string()),
-                _ => None,
-            };
-            fill_env(&mut node, &env, &mut unset);
-            let Is::Text(text) = node.kind else { panic!("{node:?}") };
-            (text, unset.into_iter().map(|(_, name)| name).collect::<Vec<_>>())
-        };
-        assert_eq!(of("a{{env.SELF}}b{{env.TAG}}c"), ("a{{env.SELF}}bv1c".into(), vec![]));
-        assert_eq!(of("a{{env.NONE}}b{{env.TAG"), ("ab{{env.TAG".into(), vec!["NONE".into()]));
-    }
 }

@@ -27,6 +27,7 @@ mod absent;
 mod checks;
 mod connect;
 mod databases;
+mod doubts;
 mod entry;
 mod environments;
 mod explain;
@@ -261,6 +262,7 @@ impl Sections {
 
     fn warnings(&self, tree: &Node) -> Vec<Located> {
         let mut warnings = checks::warnings(&self.checks, &self.stages);
+        warnings.extend(doubts::doubts(&self.checks));
         if !self.checks.iter().any(|line| !line.check.fail.is_empty() && !line.check.shadow) {
             let position = tree.get("checks").map_or(tree.position, |n| n.position);
             warnings.push(with_hint(
@@ -272,7 +274,7 @@ impl Sections {
     }
 }
 
-/// `scheme://user:password@host` anywhere: the file's text goes into the journal.
+/// `scheme://user:password@host` and `Bearer TOKEN` anywhere: the file's text goes into the journal.
 fn refuse_credentials(node: &Node, path: &str, problems: &mut Problems) {
     match &node.kind {
         Is::Text(text) => {
@@ -288,6 +290,13 @@ fn refuse_credentials(node: &Node, path: &str, problems: &mut Problems) {
                 problems.add(with_hint(
                     refused(node.position, path, message),
                     "take it from the environment: `{env: NAME}`, or a variable in a command",
+                ));
+            }
+            if doubts::has_token(text) {
+                let message = format!("`{path}` has a token written out; it would be kept in the journal");
+                problems.add(with_hint(
+                    refused(node.position, path, message),
+                    "take it from the environment: `{env: NAME}`, or a variable in a command; and change it: it was in a file",
                 ));
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::document::nearest::suggestion;
 use crate::document::node::{Located, Node, Position};
+use crate::port::excerpt;
 
 /// The mistakes found so far.
 #[derive(Debug, Default)]
@@ -60,7 +61,7 @@ pub(crate) fn unknown_key(key: &str, position: Position, inside: &str, known: &[
         "" => (String::new(), key.to_string()),
         inside => (format!(" in `{inside}`"), format!("{inside}.{key}")),
     };
-    let short: String = key.chars().take(60).collect();
+    let short = excerpt(key, 60);
     let message = format!("unknown key `{short}`{of}");
     Located { position: Some(position), path, message, hint: suggestion(key, known) }
 }

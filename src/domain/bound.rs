@@ -7,6 +7,7 @@ use std::{fmt, str::FromStr};
 use super::{
     duration::Span,
     judge::null::Edge,
+    quoted::quoted,
     value::{Kind, Value},
 };
 
@@ -126,7 +127,7 @@ impl FromStr for Bound {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let words: Vec<&str> = text.split_whitespace().collect();
-        let bad = |why: String| format!("`{}`: {why}; {FORMS}", text.chars().take(80).collect::<String>());
+        let bad = |why: String| format!("`{}`: {why}; {FORMS}", quoted(text, 80));
         match words.as_slice() {
             ["worse", "than", "baseline"] => Ok(Bound::Worse),
             ["more", "than", number, "in", span] => Ok(Bound::MoreThan {

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::Duration};
 
+use super::quoted::quoted;
+
 /// A length of time with a unit; a bare number is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -41,7 +43,7 @@ impl Span {
 impl FromStr for Span {
     type Err = BadSpan;
     fn from_str(text: &str) -> Result<Self, BadSpan> {
-        let bad = || BadSpan(text.chars().take(40).collect());
+        let bad = || BadSpan(quoted(text, 40));
         let mut rest = text.trim();
         let mut total = Duration::ZERO;
         if rest.is_empty() {

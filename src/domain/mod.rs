@@ -12,6 +12,7 @@ pub mod history;
 pub mod judge;
 pub mod names;
 pub mod observed;
+mod quoted;
 pub mod record;
 pub mod sample;
 pub mod share;

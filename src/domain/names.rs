@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+use super::quoted::quoted;
+
 /// Why a text cannot be a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` cannot be {what}: {rule}")]
@@ -41,7 +43,7 @@ macro_rules! name {
                 if $check(&text) {
                     Ok(Self(text))
                 } else {
-                    Err(BadName { text: text.chars().take(80).collect(), what: $what, rule: $rule })
+                    Err(BadName { text: quoted(&text, 80), what: $what, rule: $rule })
                 }
             }
 

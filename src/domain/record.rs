@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use super::{
     judge::{evidence::Standing, truth::Truth},
@@ -38,8 +38,14 @@ pub struct Record {
 /// Who wrote a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Holder {
-    /// The CI run, or `user@host`.
+    /// The CI run, or `user@host`. The same for every attempt at that run: what an earlier one left is its own.
     pub run: String,
+    /// Which attempt at the run, where the CI system counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// The job's name within the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
     /// Random per process.
     pub process: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,6 +53,17 @@ pub struct Holder {
     /// Where its log is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
+}
+
+/// `77, attempt 2, job deploy`.
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.run)?;
+        if let Some(attempt) = self.attempt.filter(|attempt| *attempt > 1) {
+            write!(f, ", attempt {attempt}")?;
+        }
+        self.job.iter().try_for_each(|job| write!(f, ", job {job}"))
+    }
 }
 
 /// What happened.
@@ -122,6 +139,14 @@ pub enum Event {
 }
 
 impl Event {
+    /// The beginning of an attempt.
+    pub fn opened(&self) -> Option<&Opened> {
+        match self {
+            Event::Opened(opened) => Some(opened),
+            _ => None,
+        }
+    }
+
     /// The sentences in it, which may quote what others said.
     pub fn texts(&mut self) -> Box<dyn Iterator<Item = &mut String> + '_> {
         match self {

@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use super::names::{SideName, TargetName};
+use super::{
+    names::{SideName, TargetName},
+    quoted::quoted,
+};
 
 /// The candidate's part of one target's traffic: 0 to 10 000 basis points (1 = 0.01 %).
 ///
@@ -58,6 +61,11 @@ impl Share {
         f64::from(self.0) / 10_000.0
     }
 
+    /// In percent, exact to two decimals.
+    pub fn percent(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
+
     /// What is left for the other side.
     pub fn rest(self) -> Self {
         Share(10_000 - self.0)
@@ -72,6 +80,11 @@ impl Share {
             p => format!("{whole}.{p:02}"),
         }
     }
+}
+
+/// Writes a split in percent, for whoever reads results.
+pub fn in_percent<S: serde::Serializer>(split: &Split, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(split.iter().map(|(target, share)| (target, share.percent())))
 }
 
 /// The shares of two sides with these weights. They add up to the whole, and neither depends on which side is first:
@@ -107,7 +120,7 @@ impl From<Share> for u16 {
 impl FromStr for Share {
     type Err = BadShare;
     fn from_str(text: &str) -> Result<Self, BadShare> {
-        let bad = || BadShare::NotAPercentage(text.chars().take(40).collect());
+        let bad = || BadShare::NotAPercentage(quoted(text, 40));
         let number = text.trim();
         let number = number.strip_suffix('%').map_or(number, str::trim_end);
         let (whole, part) = number.split_once('.').unwrap_or((number, "0"));

@@ -105,6 +105,7 @@ impl Engine<'_> {
                 Failure::Step(Told {
                     message: format!("{message}; what was done before is in the journal"),
                     hint: told.hint.or_else(|| Some("run the same command again: it goes on".into())),
+                    misconfigured: told.misconfigured,
                 })
             }
             other => other,

@@ -112,7 +112,14 @@ impl Engine<'_> {
         self.hooks(ledger, "after_finish").await?;
         let pruned = self.prune(&release).await;
         ledger.append(Event::Closed { how: Closing::Finished, reason: None }).await?;
-        self.facts().touch(Changed::All);
+        {
+            let mut facts = self.facts();
+            facts.touch(Changed::All);
+            // the page about the release tells on what it was let through
+            if let (true, Some(judged)) = (facts.judgements.is_empty(), release.verdicts.last()) {
+                facts.judgements = judged.judgements.clone();
+            }
+        }
         let mut sentence = format!("finished: {} serves all traffic", release.name());
         if !pruned.is_empty() {
             sentence.push_str(&format!("; expired snapshots deleted: {}", pruned.join(", ")));

@@ -133,6 +133,12 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
+    /// All records from the first one on: what was ever here.
+    pub async fn everything(&self) -> Result<Vec<Record>, Failure> {
+        let cx = self.cx();
+        self.read("load all records", self.journal.load(&cx, 1)).await
+    }
+
     /// Puts what the journal says into the report's facts.
     pub fn tell(&self, engine: &Engine<'_>) {
         let mut facts = engine.facts();
@@ -196,10 +202,8 @@ impl<'a> Ledger<'a> {
         loop {
             let waited = self.clock.elapsed().saturating_sub(began);
             if waited >= patience {
-                progress.line(&format!(
-                    "took over the lease of {}: no sign of life for {patience:?}",
-                    holder.run
-                ));
+                progress
+                    .line(&format!("took over the lease of {}: no sign of life for {patience:?}", holder));
                 return Ok(());
             }
             let left = patience - waited;
@@ -207,7 +211,7 @@ impl<'a> Ledger<'a> {
                 "lease",
                 &format!(
                     "{} is at work; this run waits, and goes on in {} s if that one gives no sign of life",
-                    holder.run,
+                    holder,
                     left.as_secs()
                 ),
             );
@@ -457,7 +461,7 @@ pub fn nonce() -> Result<String, Failure> {
 fn held(holder: &Holder) -> Failure {
     let log = holder.log.as_ref().map_or(String::new(), |log| format!(" ({log})"));
     Failure::Held(Told::new(
-        format!("another run holds the lease: {}{log}; this run changed nothing more", holder.run),
+        format!("another run holds the lease: {}{log}; this run changed nothing more", holder),
         "wait for it, or `tidegate rollback`, which takes the lease from it",
     ))
 }

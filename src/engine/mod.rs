@@ -22,6 +22,7 @@ pub mod recheck;
 pub mod refusal;
 pub mod replay;
 pub mod restore;
+mod reverse;
 pub mod rollback;
 pub mod rollout;
 pub mod shift;
@@ -78,7 +79,7 @@ pub struct Options {
     pub hotfix: Option<String>,
     /// Walk only the last stage.
     pub skip_canary: bool,
-    /// Let a rollback go past an unhealthy baseline or a contracting migration.
+    /// Let a rollback go past an unhealthy baseline, a contracting migration, or to a version unknown here.
     pub force: bool,
     /// What to do with another release that is open.
     pub supersede: Option<Supersede>,

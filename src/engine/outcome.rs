@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use crate::{
     domain::{
         duration::spoken,
-        names::{Attempt, EntryName},
+        names::{Attempt, EntryName, TargetName},
         record::{Artifact, Poll, Series},
         sample::Sample,
-        share::Split,
+        share::{Split, in_percent},
         verdict::{Judgement, Verdict},
     },
     port::Finding,
@@ -115,7 +115,9 @@ impl Shown {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Moment {
     pub at: Timestamp,
-    /// The candidate's share per service, in basis points.
+    /// The candidate's share per service in percent.
+    #[serde(rename = "split_percent", serialize_with = "in_percent")]
+    #[schemars(with = "BTreeMap<TargetName, f64>")]
     pub split: Split,
 }
 

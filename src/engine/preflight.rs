@@ -13,10 +13,12 @@ use super::{
 use crate::{
     domain::{
         decision::World,
+        duration::spoken,
         names::TargetName,
         observed::{Activity, Observed},
         record::Cursors,
         sample::Sample,
+        stage::Stage,
     },
     error::{Failure, Told},
     port::{Finding, Grade},
@@ -192,25 +194,23 @@ impl Engine<'_> {
         findings
     }
 
-    /// Bounds that cannot fire in any stage.
+    /// What the file says and hardly means, and stages that are over before a source can tell of them.
     pub(crate) fn window_findings(&self) -> Vec<Finding> {
-        let longest = self
-            .unit
-            .ramps()
-            .iter()
-            .flat_map(|r| r.stages.as_slice())
-            .map(|s| s.bake.get())
-            .max()
-            .unwrap_or_default();
-        let mut findings = Vec::new();
-        for entry in &self.unit.checks {
-            for bound in entry.check.fail.iter().chain(&entry.check.warn) {
-                if bound.window().is_some_and(|w| w.get() > longest) {
-                    let message = format!(
-                        "`{bound}` looks back further than the longest bake: it can fire only in a watch that is longer"
-                    );
-                    findings.push(Finding::new(Grade::Warn, format!("checks.{}", entry.check.name), message));
-                }
+        let mut findings = self.unit.doubts.clone();
+        let ramps = self.unit.ramps();
+        let stages: Vec<&Stage> = ramps.iter().flat_map(|ramp| ramp.stages.as_slice()).collect();
+        for entry in self.unit.checks.iter().filter(|entry| !entry.check.fail.is_empty()) {
+            let lag = self.unit.sources.get(&entry.source).map_or(Duration::ZERO, |source| source.lag());
+            let short = |stage: &&&Stage| !stage.bake.get().is_zero() && stage.bake.get() <= lag;
+            let short: Vec<String> = stages.iter().filter(short).map(|stage| format!("`{stage}`")).collect();
+            if !short.is_empty() {
+                let message = format!(
+                    "{} tells of an event {} after it: this check sees nothing in {}, and ends `insufficient`; give the stage more time",
+                    entry.source,
+                    spoken(lag),
+                    short.join(", ")
+                );
+                findings.push(Finding::new(Grade::Warn, format!("checks.{}", entry.check.name), message));
             }
         }
         findings

@@ -4,7 +4,7 @@
 //! that serves shows now, against what was recorded before the shift; a `warn` counts as a `fail`. It moves
 //! nothing: the release is over, and going back is another one.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::{Engine, ledger::Ledger, outcome::Done, watch::Run};
 use crate::{
@@ -19,6 +19,13 @@ use crate::{
 
 /// Bounds without a window of their own get at least so long to show something.
 const LOOK_LEAST: Duration = Duration::from_secs(30);
+
+/// A re-check that comes to no verdict is asked again for as long as it came after the finish, within these.
+const PATIENCE: RangeInclusive<Duration> = Duration::from_secs(30 * 60)..=Duration::from_secs(6 * 3600);
+
+fn patience(after: Duration) -> Duration {
+    after.clamp(*PATIENCE.start(), *PATIENCE.end())
+}
 
 impl Engine<'_> {
     /// Asks the checks again if that is due, for `time` (what the longest bound looks back over if absent).
@@ -43,16 +50,39 @@ impl Engine<'_> {
             spoken(time)
         ));
         let (verdict, judgements) = self.watch_again(&release, time).await?;
-        let after_seconds = due.iter().map(Duration::as_secs).collect();
-        let event = Event::Rechecked { after_seconds, verdict, judgements };
-        ledger.append_after(release.attempt.opened, event).await?;
+        let decided = matches!(verdict, Verdict::Pass | Verdict::Fail);
+        let (over, open): (Vec<Duration>, Vec<Duration>) =
+            due.into_iter().partition(|after| decided || *after + patience(*after) <= age);
+        if !over.is_empty() {
+            let after_seconds = over.iter().map(Duration::as_secs).collect();
+            let event = Event::Rechecked { after_seconds, verdict, judgements };
+            ledger.append_after(release.attempt.opened, event).await?;
+        }
+        let next = later.into_iter().min().map(|after| after.saturating_sub(age));
         match verdict {
             Verdict::Pass => {
-                let next =
-                    self.not_yet(&release, later.into_iter().min().map(|after| after.saturating_sub(age)));
-                Ok(Done { sentence: format!("still good {} after its finish", spoken(age)), ..next })
+                let sentence = format!("still good {} after its finish", spoken(age));
+                Ok(Done { sentence, ..self.not_yet(&release, next) })
             }
-            verdict => Err(self.late_harm(&release, verdict)),
+            _ if over.is_empty() => {
+                let until = open.into_iter().map(|after| (after + patience(after)).saturating_sub(age)).min();
+                Ok(self.once_more(&release, verdict, until.unwrap_or_default()))
+            }
+            verdict => Err(self.late_harm(&release, verdict, next)),
+        }
+    }
+
+    /// Nobody can tell yet: the next run asks again.
+    fn once_more(&self, release: &Release, verdict: Verdict, left: Duration) -> Done {
+        let why = self.verdict_failure(verdict).to_string();
+        Done {
+            next: Some("tidegate verify-metrics --recheck".into()),
+            next_at: Some(self.clock.now()),
+            ..Done::new(format!(
+                "the re-check of {} is not judged yet ({why}); it is asked again by every run for {} more",
+                release.attempt,
+                spoken(left)
+            ))
         }
     }
 
@@ -111,7 +141,8 @@ impl Engine<'_> {
         }
     }
 
-    fn late_harm(&self, release: &Release, verdict: Verdict) -> Failure {
+    /// `next`: in what time another re-check is due.
+    fn late_harm(&self, release: &Release, verdict: Verdict, next: Option<Duration>) -> Failure {
         let hint = match (verdict, release.opened.baseline_version()) {
             (Verdict::Fail, Some(version)) if !version.contains([',', '=']) => {
                 format!(
@@ -119,12 +150,16 @@ impl Engine<'_> {
                 )
             }
             (Verdict::Fail, _) => "the release is finished; release the version before again".into(),
-            _ => "the checks are asked again at the next re-check".into(),
+            (_, _) => match next {
+                Some(left) => format!("the checks are asked again at the next re-check, in {}", spoken(left)),
+                None => "it was the last re-check: look at what the checks measure yourself".into(),
+            },
         };
+        let judged = if verdict == Verdict::Fail { "" } else { "not judged, " };
         match self.verdict_failure(verdict) {
             Failure::Verdict { verdict, sentence, .. } => Failure::Verdict {
                 verdict,
-                sentence: format!("{} after its finish: {sentence}", release.attempt),
+                sentence: format!("{} after its finish: {judged}{sentence}", release.attempt),
                 hint: Some(hint),
             },
             other => other,

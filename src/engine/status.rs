@@ -184,7 +184,7 @@ fn lease_line(history: &History) -> Option<String> {
     let lease = history.lease.as_ref()?;
     let what = if lease.rollback { "rollback by" } else { "held by" };
     let log = lease.holder.log.as_ref().map_or(String::new(), |l| format!(" ({l})"));
-    Some(format!("lease        {what} {}{log}", lease.holder.run))
+    Some(format!("lease        {what} {}{log}", lease.holder))
 }
 
 fn live_lines(world: &World) -> Vec<String> {

@@ -10,7 +10,7 @@ use crate::{
         share::Share,
         stage::Stages,
     },
-    port::{Command, Database, Journal, Metric, Target},
+    port::{Command, Database, Finding, Journal, Metric, Target},
 };
 
 /// Everything one `tidegate.yml` releases in one environment.
@@ -33,6 +33,8 @@ pub struct Unit {
     /// The config as text, and its SHA-256 in hex; both go into the journal.
     pub text: String,
     pub digest: String,
+    /// What the file says and hardly means.
+    pub doubts: Vec<Finding>,
 }
 
 pub struct Service {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::excerpt::beginning;
+
 /// A failed call: who was asked, for what, about which object, and how to treat it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Fault {
@@ -16,6 +18,8 @@ pub struct Fault {
     pub detail: String,
     /// What to do about it, where that is known.
     pub hint: Option<String>,
+    /// Nobody was asked: a setting that the call needs is wrong or missing.
+    pub misconfigured: bool,
 }
 
 /// What may be done after a fault.
@@ -39,12 +43,16 @@ impl Fault {
         object: impl Into<String>,
         detail: impl fmt::Display,
     ) -> Self {
-        let mut detail = detail.to_string();
-        if let Some((cut, _)) = detail.char_indices().nth(DETAIL_MAX) {
-            detail.truncate(cut);
-            detail.push('…');
+        let detail = beginning(&detail.to_string(), DETAIL_MAX);
+        Fault {
+            provider,
+            operation: operation.into(),
+            object: object.into(),
+            treat,
+            detail,
+            hint: None,
+            misconfigured: false,
         }
-        Fault { provider, operation: operation.into(), object: object.into(), treat, detail, hint: None }
     }
 
     pub fn permanent(
@@ -72,6 +80,13 @@ impl Fault {
         detail: impl fmt::Display,
     ) -> Self {
         Self::new(Treat::OutcomeUnknown, provider, operation, object, detail)
+    }
+
+    /// Says that a setting is to blame, and not who was to be asked.
+    #[must_use]
+    pub fn by_setting(mut self) -> Self {
+        self.misconfigured = true;
+        self
     }
 
     #[must_use]

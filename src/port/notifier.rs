@@ -1,15 +1,11 @@
 //! Those who hear how a release goes.
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Fault};
-use crate::domain::{
-    names::{Attempt, EnvironmentName, UnitName},
-    share::Split,
-};
+use crate::domain::names::{Attempt, EnvironmentName, UnitName};
 
 /// Told best effort: what cannot be said changes no result. Telling the same twice leaves one thing, because
 /// an adapter finds what it made before by the attempt and keeps no memory of its own.
@@ -61,9 +57,6 @@ pub struct News {
     pub unit: UnitName,
     pub environment: EnvironmentName,
     pub attempt: Attempt,
-    pub at: Timestamp,
-    /// The candidate's share per service, as confirmed.
-    pub split: Split,
     pub sentence: String,
     /// Where the run's log is.
     pub log: Option<String>,

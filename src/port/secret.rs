@@ -17,6 +17,12 @@ pub enum Secret {
     File(PathBuf),
 }
 
+/// Where the process keeps the token that an action was given (`github-token`), and the job's own that it falls
+/// back on. Nothing else reads them, and no program that tidegate starts inherits them: steps of the user's own
+/// get what the environment of their job has.
+pub const TOKEN_GIVEN: &str = "TIDEGATE_GITHUB_TOKEN";
+pub const TOKEN_OF_JOB: &str = "TIDEGATE_JOB_TOKEN";
+
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
 impl Secret {

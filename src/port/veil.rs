@@ -47,6 +47,11 @@ pub fn remembered() -> Vec<String> {
     KNOWN.read().unwrap_or_else(PoisonError::into_inner).forms.clone()
 }
 
+/// Bytes of the longest of them: who cuts before he has read to the end has to read so far beyond the cut.
+pub fn longest() -> usize {
+    KNOWN.read().unwrap_or_else(PoisonError::into_inner).forms.first().map_or(0, String::len)
+}
+
 /// The text without any of them.
 pub fn veiled(text: &str) -> Cow<'_, str> {
     let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);

@@ -3,7 +3,11 @@
 use std::{fmt::Write as _, path::Path};
 
 use super::{outputs::values, plain::plain, result::CommandResult};
-use crate::{domain::verdict::Verdict, error::Failure, port::Grade};
+use crate::{
+    domain::verdict::Verdict,
+    error::Failure,
+    port::{Grade, excerpt::beginning},
+};
 
 /// The runner shows ten annotations of each level per step.
 const ANNOTATIONS_MAX: usize = 10;
@@ -77,7 +81,7 @@ fn command(level: &str, title: &str, place: Option<(&str, u32, u32)>, message: &
         format!("file={},line={line},col={column},", property(file))
     });
     let message: Vec<String> = message.lines().map(plain).collect();
-    let message: String = message.join("\n").chars().take(MESSAGE_MAX).collect();
+    let message = beginning(&message.join("\n"), MESSAGE_MAX - 1);
     format!("::{level} {place}title={}::{}\n", property(title), data(&message))
 }
 

@@ -94,7 +94,7 @@ impl Progress for Lines {
             state.fold(&plain(step));
             return state.write(&plain(line));
         }
-        let step = self.paint.faint(&format!("{step} |"));
+        let step = self.paint.faint(&format!("{} |", plain(step)));
         state.say(&format!("{step} {}", plain(line)));
     }
 
@@ -104,7 +104,7 @@ impl Progress for Lines {
         let due = state.waited.get(subject).is_none_or(|at| now.saturating_sub(*at) >= REMIND);
         if due {
             state.waited.insert(subject.to_string(), now);
-            state.say(&format!("waiting: {subject}: {}", plain(text)));
+            state.say(&plain(&format!("waiting: {subject}: {text}")));
         }
     }
 

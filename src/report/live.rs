@@ -1,6 +1,6 @@
 //! Progress on a terminal: finished facts scroll, what is going on stands below them and changes in place.
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -25,7 +25,11 @@ const BAR: usize = 24;
 
 impl Live {
     pub fn new(paint: Paint) -> Self {
-        Live { screen: MultiProgress::new(), paint, rows: Mutex::default() }
+        Live::to(ProgressDrawTarget::stderr(), paint)
+    }
+
+    pub fn to(terminal: ProgressDrawTarget, paint: Paint) -> Self {
+        Live { screen: MultiProgress::with_draw_target(terminal), paint, rows: Mutex::default() }
     }
 
     fn rows(&self) -> MutexGuard<'_, Vec<ProgressBar>> {
@@ -64,12 +68,12 @@ impl Progress for Live {
     }
 
     fn output(&self, step: &str, line: &str) {
-        let step = self.paint.faint(&format!("{step} |"));
+        let step = self.paint.faint(&format!("{} |", plain(step)));
         let _ = self.screen.println(format!("{step} {}", plain(line)));
     }
 
     fn waiting(&self, subject: &str, text: &str) {
-        self.show(vec![format!("… {subject}: {}", plain(text))]);
+        self.show(vec![plain(&format!("… {subject}: {text}"))]);
     }
 
     fn watching(&self, watch: &Watching<'_>) {

@@ -85,7 +85,7 @@ pub const OUTPUTS: [Output; 14] = [
     Output {
         name: "result",
         help: "All of it as one JSON object (schema/result.schema.json)",
-        value: |result| serde_json::to_string(result).unwrap_or_default(),
+        value: |result| result.json(false),
     },
 ];
 

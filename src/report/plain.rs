@@ -16,7 +16,27 @@ pub fn plain(text: &str) -> String {
     if text.contains("##[") { text.replace("##[", "#\u{2060}#[") } else { text }
 }
 
-fn is_harmful(c: char) -> bool {
+/// The same for a text of several lines, each of them ended.
+pub fn plain_lines(text: &str) -> String {
+    text.lines().map(|line| plain(line) + "\n").collect()
+}
+
+/// Passes on what a program's own log says, line by line and made harmless.
+pub struct Harmless<W>(pub W);
+
+impl<W: std::io::Write> std::io::Write for Harmless<W> {
+    /// One event is written at once.
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write_all(plain_lines(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+pub(super) fn is_harmful(c: char) -> bool {
     (c.is_control() && c != '\t')
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -3,13 +3,15 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, fmt::Write as _};
 
+use super::plain::is_harmful;
 use crate::{
     domain::{
-        names::EntryName,
+        names::{EntryName, TargetName},
         record::Artifact,
-        share::Split,
+        share::{Split, in_percent},
         verdict::{Judgement, Verdict},
     },
     engine::outcome::{Changed, Done, Facts, Moment, Shown, State},
@@ -41,7 +43,9 @@ pub struct CommandResult {
     pub attempt: Option<String>,
     pub state: State,
     pub changed: Changed,
-    /// The candidate's share per service, in basis points (1000 = 10 %), as confirmed.
+    /// The candidate's share per service in percent (12.5), as confirmed.
+    #[serde(rename = "split_percent", serialize_with = "in_percent")]
+    #[schemars(with = "BTreeMap<TargetName, f64>")]
     pub split: Split,
     pub verdict: Option<Verdict>,
     /// One per check and service.
@@ -73,6 +77,16 @@ fn veiled_facts(mut facts: Facts) -> Facts {
         .chain(facts.evidence.iter_mut().map(|shown| &mut shown.judgement.sentence));
     texts.for_each(|text| *text = veiled(text).into_owned());
     facts
+}
+
+/// Every text in it, names included.
+fn veil_all(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = veiled(text).into_owned(),
+        Value::Array(list) => list.iter_mut().for_each(veil_all),
+        Value::Object(fields) => fields.values_mut().for_each(veil_all),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 impl CommandResult {
@@ -112,6 +126,23 @@ impl CommandResult {
             details: facts.details,
             evidence: facts.evidence,
         }
+    }
+
+    /// As one JSON object: nothing secret is in it, whichever field it came into, and to the reader of a log it
+    /// is no command and steers no terminal.
+    pub fn json(&self, pretty: bool) -> String {
+        let mut whole = serde_json::to_value(self).unwrap_or_else(|e| json!({"bug": e.to_string()}));
+        veil_all(&mut whole);
+        let text = if pretty { serde_json::to_string_pretty(&whole) } else { serde_json::to_string(&whole) };
+        let mut harmless = String::new();
+        // the same to a reader of JSON
+        for c in text.unwrap_or_default().replace("##[", "#\\u0023[").chars() {
+            match c {
+                c if is_harmful(c) && c != '\n' => _ = write!(harmless, "\\u{:04x}", u32::from(c)),
+                c => harmless.push(c),
+            }
+        }
+        harmless
     }
 
     /// Adds what came of telling others.

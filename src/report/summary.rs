@@ -9,7 +9,7 @@ use crate::{
         verdict::{Judgement, Verdict},
     },
     engine::outcome::Moment,
-    port::Grade,
+    port::{Grade, excerpt::beginning},
 };
 
 /// Hosts drop a summary of more than 1 MiB whole.
@@ -17,6 +17,7 @@ const BYTES_MAX: usize = 900_000;
 /// Points of the drawn timeline.
 const POINTS_MAX: usize = 40;
 const LINES_MAX: usize = 500;
+const CHARS_MAX: usize = 4000;
 /// Low, so that the checks are on the first screen; colours that are seen on a light page and on a dark one.
 const CHART: &str = "%%{init: {\"xyChart\": {\"height\": 220}, \"themeVariables\": {\"xyChart\": {\"plotColorPalette\": \"#1f6feb, #db6d28, #2da44e\"}}}}%%";
 
@@ -46,14 +47,23 @@ pub fn render(result: &CommandResult, around: &Around) -> String {
     page
 }
 
-fn head(result: &CommandResult) -> String {
+/// The same in one line, for a command that only prepares or looks.
+pub fn line(result: &CommandResult) -> String {
+    format!("{}: {}\n\n", titled(result, "**", "**"), bounded(&result.sentence))
+}
+
+fn titled(result: &CommandResult, begin: &str, end: &str) -> String {
     let mark = match result.exit_code {
         0 => "✅",
         11 | 13 | 15 | 130 | 143 => "⚠️",
         _ => "❌",
     };
     let name = result.attempt.as_deref().map_or(String::new(), |attempt| format!(" {}", markdown(attempt)));
-    let mut text = format!("## {mark} tidegate {}{name}\n\n", markdown(&result.command));
+    format!("{mark} {begin}tidegate {}{end}{name}", markdown(&result.command))
+}
+
+fn head(result: &CommandResult) -> String {
+    let mut text = format!("## {}\n\n", titled(result, "", ""));
     let _ = writeln!(text, "{}\n", bounded(&result.sentence));
     if let Some(reason) = &result.hotfix {
         let _ = writeln!(text, "**HOTFIX past the gate: {}**\n", bounded(reason));
@@ -70,11 +80,7 @@ fn head(result: &CommandResult) -> String {
 
 /// A sentence may quote what a server said.
 fn bounded(text: &str) -> String {
-    const MAX: usize = 4000;
-    match text.char_indices().nth(MAX) {
-        Some((end, _)) => format!("{}…", markdown(text.get(..end).unwrap_or_default())),
-        None => markdown(text),
-    }
+    markdown(&beginning(text, CHARS_MAX))
 }
 
 /// Time from left to right, the candidate's share upward, one line per service that went its own way.

@@ -20,10 +20,12 @@ pub fn run(step: &Step, shells: &[Shell]) -> Ended {
     let job = step.job;
     let folder = fetched(job, step.action.folder.strip_prefix(repository()).unwrap());
     let inputs = step.inputs();
-    let value = |words: &str| match words.strip_prefix("inputs.") {
+    let one = |words: &str| match words.strip_prefix("inputs.") {
         Some(input) => inputs[input].clone(),
         None => job.context().value(words),
     };
+    // `a || b` is the first that is not empty
+    let value = |words: &str| words.split(" || ").map(one).find(|text| !text.is_empty()).unwrap_or_default();
     let mut all = Ended {
         code: 0,
         said: Said::default(),

@@ -70,6 +70,9 @@ fn gitlab_ci() {
     assert_eq!(code, 0, "{text}");
     assert_eq!(production.world.weights(), GREEN_HAS_ALL);
     assert!(text.contains("6dcb09b5"), "the release is the commit: {text}");
+    let report = file["deploy"]["artifacts"]["reports"]["dotenv"].as_str().unwrap();
+    let told = fs::read_to_string(job.workspace().join(report)).unwrap();
+    assert!(told.contains("TIDEGATE_RESULT_STATE=finished\n"), "{told}");
     let (code, text) = run(&script("back"));
     assert_eq!(code, 0, "{text}");
     assert_eq!(production.world.weights(), GREEN_HAS_ALL, "nothing was left half-way");

@@ -35,7 +35,12 @@ fn a_rollout_goes_out_in_one_step_and_leaves_nothing_of_roots() {
     assert_eq!(job.litter(), [] as [std::path::PathBuf; 0]);
     // The release is named after the commit, the run after the workflow's.
     let first = &job.journal()[0];
-    assert!(first.contains("4711.1"), "{first}");
+    assert!(
+        first.contains(
+            "run 4711, job deploy by octocat, https://github.com/acme/shop/actions/runs/4711/attempts/1"
+        ),
+        "{first}"
+    );
     assert!(ended.said.text().contains("6dcb09b"), "{}", ended.said.text());
     // Run again it has nothing to do.
     step().run().ends(0);

@@ -137,7 +137,7 @@ mod tests {
         let given = BTreeMap::from([("rollout-percentage".to_string(), "10".to_string())]);
         let inputs = Action::of("rollout").inputs(&given, &GITHUB());
         assert_eq!(
-            (&*inputs["rollout-percentage"], &*inputs["github-token"], &*inputs["config"]),
+            (&*inputs["rollout-percentage"], &*inputs["job-token"], &*inputs["config"]),
             ("10", "t", "")
         );
         assert_eq!(variable("rollout-percentage"), "INPUT_ROLLOUT-PERCENTAGE");

@@ -45,10 +45,18 @@ fn a_good_release_goes_out_step_by_step() {
         assert_eq!(demo.green().to_string(), percent);
         let judged = watching(|| step(&job, "verify-metrics", &[("release", "v2")])).ends(0);
         assert_eq!(judged.output("verdict"), Some("pass"));
-        assert!(judged.summary.is_some(), "a page for what judges");
+        let line = judged.summary.unwrap_or_default();
+        assert!(
+            line.starts_with("✅ **tidegate verify-metrics**") && line.trim().lines().count() == 1,
+            "{line}"
+        );
     }
     let finished = step(&job, "finish", &[("release", "v2")]).ends(0);
     assert_eq!((finished.output("state"), finished.output("release")), (Some("finished"), Some("v2")));
+    assert!(
+        finished.summary.as_ref().is_some_and(|page| page.contains("### Checks")),
+        "the one page of the job"
+    );
     assert_eq!(back(&job).ends(0).output("changed"), Some("none"));
     assert_eq!(demo.green(), 100.0);
     let seen = demo.seen();

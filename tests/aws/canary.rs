@@ -158,7 +158,7 @@ async fn rolled_out(failures: f64) -> Ended {
     let unit = config.and_then(|config| config.connect()).map_err(|failure| failure.to_string()).unwrap();
 
     let clock = Between::begin(&double);
-    let holder = Holder { run: "run-1".into(), process: "p1".into(), actor: None, log: None };
+    let holder = Holder { run: "run-1".into(), process: "p1".into(), ..Holder::default() };
     let options = Options { release: Some("v2".parse().unwrap()), ..Options::default() };
     let timing = Timing { call: LIMIT, said: true, ..Timing::default() };
     let engine = Engine::new(&unit, clock.clone(), holder, &Silent, Stop::never(), options, timing);

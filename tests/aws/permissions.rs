@@ -202,6 +202,22 @@ fn a_rollout_works_with_exactly_its_policy_forward_and_back() {
     with_its_policy(&stage, "rollout", "rollout --release v2", 10);
 }
 
+/// It is a release of its own, and needs what one needs to move.
+#[test]
+fn a_rollback_to_a_version_works_with_the_policies_that_the_page_names_for_it() {
+    let stage = worlds::balanced();
+    for release in ["v2", "v3"] {
+        stage.expect(0, &format!("rollout --release {release}"));
+    }
+    let parts = ["deploy", "shift-traffic", "rollback"];
+    let page = std::fs::read_to_string(path()).unwrap();
+    let named = parts.map(|part| format!("`{part}`"));
+    let sentence = page.lines().find(|line| line.contains("`rollback --to VERSION`")).unwrap();
+    assert!(named.iter().all(|part| sentence.contains(part)), "{sentence}");
+    let policy = Policy(parts.iter().flat_map(|part| written(part).0).collect());
+    with_policy(&stage, policy, "rollback --to v2", 0);
+}
+
 /// A read that the policy of another command has and this one's lacks is missed.
 #[test]
 fn a_command_does_not_work_with_the_policy_of_another() {

@@ -122,8 +122,19 @@ async fn no_credentials_at_all_is_told_with_how_to_get_some() {
 #[tokio::test]
 async fn no_region_is_told_with_where_to_set_it() {
     let world = World::make("{}").await;
-    let text = world.look(&[("AWS_REGION", "")]).await.ends(14).text();
+    let text = world.look(&[("AWS_REGION", "")]).await.ends(2).text();
     assert!(text.contains("no region is known") && text.contains("AWS_REGION"), "{text}");
+}
+
+#[tokio::test]
+async fn a_role_that_is_none_or_that_the_job_may_not_ask_for_is_a_mistake_of_the_workflow() {
+    let world = World::make("{}").await;
+    let text = world.look(&[("TIDEGATE_AWS_ROLE", "deploy")]).await.ends(2).text();
+    assert!(text.contains("aws-role: `deploy` is not a role"), "{text}");
+    let role = "arn:aws:iam::123456789012:role/deploy";
+    let text = world.look(&[("TIDEGATE_AWS_ROLE", role)]).await.ends(2).text();
+    assert!(text.contains("id-token: write"), "{text}");
+    assert!(world.double.calls().is_empty());
 }
 
 #[tokio::test]
@@ -145,7 +156,7 @@ async fn a_certificate_is_trusted_if_aws_ca_bundle_has_its_authority() {
             std::fs::write(&path, text).unwrap();
         }
         let path = path.to_str().unwrap();
-        let text = world.look(&[("AWS_ENDPOINT_URL", &url), ("AWS_CA_BUNDLE", path)]).await.ends(14).text();
+        let text = world.look(&[("AWS_ENDPOINT_URL", &url), ("AWS_CA_BUNDLE", path)]).await.ends(2).text();
         assert!(text.contains("AWS_CA_BUNDLE") && text.contains(file), "{text}");
     }
 }

@@ -21,6 +21,16 @@ impl Job {
 
     /// One step, with files of its own as every step has.
     async fn step(&self, arguments: &str, inputs: &[(&str, &str)]) -> (Ran, Step) {
+        self.step_with(arguments, inputs, &[]).await
+    }
+
+    /// The same with more in the environment.
+    async fn step_with(
+        &self,
+        arguments: &str,
+        inputs: &[(&str, &str)],
+        more: &[(String, String)],
+    ) -> (Ran, Step) {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name).display().to_string();
         let mut variables: Vec<(String, String)> = [
@@ -36,6 +46,7 @@ impl Job {
         .map(|(name, value)| (name.to_string(), value))
         .into();
         variables.extend(inputs.iter().map(|(name, text)| (format!("INPUT_{name}"), (*text).to_string())));
+        variables.extend(more.iter().cloned());
         let ran = self.stage.run_with("77.1", arguments, &variables).await;
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
         let step = Step { outputs: read("output"), summary: read("summary") };
@@ -49,6 +60,13 @@ struct Step {
 }
 
 impl Step {
+    /// Its part of the job's page is one line, which begins so.
+    fn is_a_line_about(&self, command: &str) -> bool {
+        let mut lines = self.summary.lines().filter(|line| !line.is_empty());
+        let line = lines.next().unwrap_or_default();
+        lines.next().is_none() && line.starts_with(&format!("✅ **tidegate {command}"))
+    }
+
     /// An output as the runner reads it.
     fn output(&self, wanted: &str) -> String {
         let all = runner_files::outputs(self.outputs.as_bytes()).unwrap();
@@ -66,23 +84,19 @@ async fn a_release_goes_out_by_the_steps_of_a_workflow() {
     ran.ends(0);
     assert_eq!((deployed.output("state"), deployed.output("split")), ("open".into(), "web=0".into()));
     assert_eq!(deployed.output("baseline-version"), "");
-    assert_eq!(deployed.summary, "", "a page is for what judges or ends");
+    assert!(deployed.is_a_line_about("deploy** v2&#35;"), "{}", deployed.summary);
     let (ran, shifted) = job.step("action shift-traffic", &[("TO", "10"), release]).await;
     ran.ends(0);
     assert_eq!(shifted.output("split"), "web=10");
     assert_eq!((shifted.output("changed"), shifted.output("candidate-version")), ("all".into(), "v2".into()));
     let result: serde_json::Value = serde_json::from_str(&shifted.output("result")).unwrap();
-    assert_eq!(result["split"]["web"], 1000);
+    assert_eq!(result["split_percent"]["web"], 10.0);
     let (ran, judged) = job.step("action verify-metrics", &[("FOR", "1s")]).await;
     ran.ends(0);
     assert_eq!((judged.output("verdict"), judged.output("exit-code")), ("pass".into(), "0".into()));
-    assert!(judged.summary.contains("| healthy | web | ✅ pass |"), "{}", judged.summary);
-    assert!(judged.summary.contains("\nxychart-beta\n  x-axis [\"1: "), "{}", judged.summary);
-    assert!(
-        judged.summary.contains("[log](https://github.com/acme/shop/actions/runs/77)"),
-        "{}",
-        judged.summary
-    );
+    assert!(judged.is_a_line_about("verify-metrics** v2"), "{}", judged.summary);
+    let file = std::fs::read_to_string(judged.output("report-path")).unwrap();
+    assert!(file.contains("| healthy | web | ✅ pass |"), "{file}");
     let (ran, refused) = job.step("action shift-traffic", &[("TO", "101")]).await;
     let text = ran.ends(2).text();
     assert!(
@@ -106,11 +120,63 @@ async fn a_release_goes_out_by_the_steps_of_a_workflow() {
     // Another step of the same run finds nothing to undo.
     let (ran, kept) = job.step("action rollback", &[("IF", "needed")]).await;
     ran.ends(0);
-    assert_eq!((kept.output("changed"), kept.summary.as_str()), ("none".into(), ""));
+    assert_eq!(kept.output("changed"), "none");
+    assert!(kept.is_a_line_about("rollback**"), "{}", kept.summary);
     let (ran, back) = job.step("action rollback", &[("REASON", "enough seen")]).await;
     ran.ends(0);
     assert_eq!((back.output("state"), back.output("split")), ("rolled_back".into(), "web=0".into()));
     assert!(back.summary.contains("rolled back"), "{}", back.summary);
+}
+
+#[tokio::test]
+async fn of_the_steps_of_a_job_the_one_that_ends_the_release_writes_its_page() {
+    let job = Job::of(CHECKED).await;
+    let mut pages: Vec<(&str, Step)> = Vec::new();
+    for (command, inputs) in [
+        ("preflight", &[][..]),
+        ("deploy", &[("RELEASE", "v2")]),
+        ("shift-traffic", &[("TO", "10")]),
+        ("verify-metrics", &[("FOR", "1s")]),
+        ("shift-traffic", &[("TO", "100")]),
+        ("verify-metrics", &[("FOR", "1s")]),
+        ("finish", &[]),
+        ("rollback", &[("IF", "needed")]),
+    ] {
+        let (ran, step) = job.step(&format!("action {command}"), inputs).await;
+        ran.ends(0);
+        pages.push((command, step));
+    }
+    for (command, step) in &pages {
+        assert_eq!(step.is_a_line_about(command), *command != "finish", "{command}: {}", step.summary);
+    }
+    let page = &pages[6].1.summary;
+    assert!(page.starts_with("## ✅ tidegate finish v2"), "{page}");
+    assert!(page.contains("| healthy | web | ✅ pass |"), "{page}");
+    assert!(page.contains("\nxychart-beta\n  x-axis [\"1: "), "{page}");
+    assert!(page.contains("[log](https://github.com/acme/shop/actions/runs/77)"), "{page}");
+    let (ran, asked) = job.step("action status", &[("SUMMARY", "always")]).await;
+    ran.ends(0);
+    assert!(asked.summary.starts_with("## "), "{}", asked.summary);
+    let (ran, asked) = job.step("action status", &[("SUMMARY", "never")]).await;
+    ran.ends(0);
+    assert_eq!(asked.summary, "");
+}
+
+#[tokio::test]
+async fn steps_of_ones_own_have_the_token_of_their_job_and_not_the_actions() {
+    let job = Job::of("hooks: {before_deploy: {look: {run: 'env > seen.txt'}}}\n").await;
+    let seen = || std::fs::read_to_string(job.stage.path("seen.txt")).unwrap();
+    let inputs = [("GITHUB-TOKEN", "ghs_given_to_it"), ("JOB-TOKEN", "ghs_of_the_job")];
+    job.step("action deploy", &[inputs[0], inputs[1], ("RELEASE", "v2")]).await.0.ends(0);
+    assert!(seen().contains("INPUT_RELEASE=v2") && !seen().contains("ghs_"), "{}", seen());
+    job.step("action rollback", &[]).await.0.ends(0);
+    // as a composite action hands inputs on, and with a token in the job's own `env:`
+    let mine = ("GITHUB_TOKEN".to_string(), "ghs_of_the_environment".to_string());
+    let inputs = [("GITHUB_TOKEN", "ghs_given_to_it"), ("JOB_TOKEN", "ghs_of_the_job"), ("RELEASE", "v3")];
+    job.step_with("action deploy", &inputs, &[mine]).await.0.ends(0);
+    let tokens: Vec<String> =
+        seen().lines().filter(|line| line.contains("ghs_")).map(str::to_string).collect();
+    assert_eq!(tokens, ["GITHUB_TOKEN=ghs_of_the_environment"]);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod hostile;
 #[path = "../support/http_server.rs"]
 #[allow(dead_code, reason = "shared with other suites")]
 mod http_server;
+mod identity;
 mod life;
 mod output;
 #[cfg(feature = "http")]

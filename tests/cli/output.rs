@@ -29,6 +29,50 @@ async fn a_typo_is_refused_where_it_stands_with_what_was_meant() {
     assert_eq!(ran.out, "");
 }
 
+/// What an adapter says of the empty text in its place would only hide it.
+#[tokio::test]
+async fn a_variable_that_is_not_set_is_named_where_it_stands_and_nothing_else_is_said() {
+    let stage = Stage::set("").await;
+    std::fs::copy("examples/ecs/tidegate.yml", stage.path("tidegate.yml")).unwrap();
+    let ran = stage.run("preflight").await.ends(2);
+    assert_snapshot!(tame(&ran.err, &stage));
+}
+
+#[tokio::test]
+async fn the_plan_warns_of_what_is_hardly_meant() {
+    let checks = "stages: [10% for 30s, 100% for 10m]\nchecks:\n  healthy: {target: instances, fail: above 50%}\n  errors: {prometheus: {url: 'http://127.0.0.1:9', value: up, lag: 2m}, unit: '%', fail: below 5%}\n";
+    let stage = Stage::set(checks).await;
+    for command in ["plan", "preflight"] {
+        let ran = stage.run(command).await.text();
+        for told in [
+            "tidegate.yml:9:38: `checks.healthy.fail`: `above 50%` breaks where healthy is high, which sounds good",
+            "`checks.errors.fail`: `below 5%` breaks where errors is low",
+            "checks.errors: prometheus tells of an event 2 m 00 s after it: this check sees nothing in `10% for 30s`",
+        ] {
+            assert!(ran.contains(told), "{command}: {told}\n{ran}");
+        }
+        assert!(!ran.contains("`100% for 10m`"), "{ran}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_the_file_is_refused_and_not_shown() {
+    let token = "eyJhbGciOi1IUzI1NiJ9";
+    let stage = Stage::set("").await;
+    for section in [
+        format!(
+            "hooks: {{before_deploy: {{warm: {{run: 'curl -H \"Authorization: Bearer {token}\" x'}}}}}}\n"
+        ),
+        format!(
+            "checks: {{e: {{scrape: {{url: u, histogram: h, headers: {{authorization: 'Bearer {token}'}}}}, fail: above 5s}}}}\n"
+        ),
+    ] {
+        stage.config(&section);
+        let ran = stage.run("plan").await.ends(2).text();
+        assert!(ran.contains("written out") && !ran.contains("eyJ"), "{ran}");
+    }
+}
+
 #[tokio::test]
 async fn a_release_step_by_step_tells_what_it_did() {
     let stage = Stage::set("stages: [10% for 1s, 100% for 1s]\nchecks: {healthy: {target: instances, fail: below 50%}}\nsmoke: {front: {http: GET /health, expect: {/status: ok}}}\n").await;
@@ -57,7 +101,8 @@ async fn json_is_one_object_on_standard_output_also_for_a_failure() {
     let result = refused.json();
     assert_eq!(result["exit_code"], 15);
     assert_eq!(result["changed"], "none");
-    assert_eq!(result["split"]["web"], 1000);
+    assert_eq!(result["split_percent"]["web"], 10.0);
+    assert_eq!(result["timeline"][1]["split_percent"]["web"], 10.0);
     assert_eq!(result["state"], "open");
     assert_eq!(result["attempt"], "v2#2");
     assert_eq!(result["next"], "tidegate status");

@@ -11,6 +11,20 @@ finish: {keep_old: 0s, recheck: [0s, 1h]}
 ";
 const RECHECK: &str = "verify-metrics --recheck --for 1s";
 
+/// Has the release been finished so many seconds before it was.
+fn finished_earlier(stage: &Stage, seconds: i64) {
+    for entry in std::fs::read_dir(stage.path(".tidegate/journal/shop/production")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let Ok(mut record) = serde_json::from_str::<serde_json::Value>(&text) else { continue };
+        if record["event"]["kind"] == "closed" {
+            let at: jiff::Timestamp = record["at"].as_str().unwrap().parse().unwrap();
+            record["at"] = (at - jiff::SignedDuration::from_secs(seconds)).to_string().into();
+            std::fs::write(path, record.to_string()).unwrap();
+        }
+    }
+}
+
 async fn finished() -> Stage {
     let stage = Stage::set(CONFIG).await;
     stage.with_database("shop.db");
@@ -68,4 +82,27 @@ async fn a_dry_run_looks_and_records_nothing() {
     stage.run(&format!("{RECHECK} --dry-run")).await.ends(0);
     let real = stage.run(RECHECK).await.ends(0);
     assert!(real.out.contains("still good"), "{}", real.text());
+}
+
+#[tokio::test]
+async fn one_that_comes_to_no_verdict_is_asked_again_and_in_the_end_told_as_not_judged() {
+    let stage = finished().await;
+    let unseen = CONFIG.replace(
+        "lost: {sql",
+        "traffic: {haproxy: errors, fail: above 5%, needs: 1000000 events}\n  lost: {sql",
+    );
+    stage.config(&unseen.replace("[0s, 1h]", "[0s]"));
+    for _ in 0..2 {
+        let undecided = stage.run(&format!("{RECHECK} --output json")).await.ends(0).json();
+        let told = undecided["sentence"].to_string();
+        assert!(told.contains("is not judged yet (insufficient: ") && told.contains("29 m"), "{told}");
+        assert_eq!(undecided["verdict"], "insufficient");
+        assert!(!stage.journal().contains(&"rechecked".to_string()));
+    }
+    finished_earlier(&stage, 31 * 60);
+    let ended = stage.run(RECHECK).await.ends(11);
+    assert!(ended.err.contains("after its finish: not judged, insufficient: "), "{}", ended.err);
+    assert!(ended.err.contains("it was the last re-check"), "{}", ended.err);
+    let none = stage.run(RECHECK).await.ends(0);
+    assert!(none.out.contains("has no re-check left"), "{}", none.text());
 }

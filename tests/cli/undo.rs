@@ -169,6 +169,28 @@ async fn after_a_finish_it_goes_back_as_a_release_of_its_own() {
 }
 
 #[tokio::test]
+async fn it_goes_back_to_no_version_that_was_never_here() {
+    let stage = Stage::set("").await;
+    // the sides say what they run: `blue` and `green`
+    let deployed = "    deploy: {run: \"true\"}\n    version: /version#/version\n";
+    stage.config(&format!("{deployed}stages: [100% for 1s]\n{HALF_WAY}"));
+    for release in ["green", "v3"] {
+        stage.run(&format!("deploy --release {release}")).await.ends(0);
+        stage.run("rollback").await.ends(0);
+    }
+    let opened = || stage.journal().iter().filter(|kind| *kind == "opened").count();
+    let refused = stage.run("rollback --to v4").await.ends(15);
+    let told = "v4 was never here; nothing was changed. Known, newest first: v3, green, blue";
+    assert!(refused.err.contains(told) && refused.err.contains("--force"), "{}", refused.err);
+    assert_eq!((opened(), stage.green().await), (2, 0.0));
+    // one that was opened here, one that a side says, and one that somebody insists on
+    for (arguments, green) in [("v3", 100.0), ("blue", 0.0), ("v4 --force", 100.0), ("v4", 100.0)] {
+        stage.run(&format!("rollback --to {arguments}")).await.ends(0);
+        assert_eq!(stage.green().await, green, "{arguments}");
+    }
+}
+
+#[tokio::test]
 async fn a_broken_file_does_not_keep_a_release_from_going_back() {
     let stage = half_way("").await;
     let text = std::fs::read_to_string(stage.path("tidegate.yml")).unwrap();
@@ -222,13 +244,18 @@ async fn a_variable_of_another_part_stops_what_goes_forward_and_neither_a_rollba
     stage.run_with("run-1", "shift-traffic --to 10", &all).await.ends(0);
     let refused = stage.run("shift-traffic --to 50").await.ends(2).err;
     for place in [
-        "tidegate.yml:4:14: `services.web.image`: {{env.REGISTRY}}",
+        "tidegate.yml:7:12: `services.web.image`: environment variable REGISTRY is not set, which `{{env.REGISTRY}}`",
         "tidegate.yml:8:36: `databases.main.postgres.url`: environment variable DATABASE_URL",
         "SMOKE_TOKEN",
         "{{env.METRICS}}",
     ] {
         assert!(refused.contains(place), "{place}: {refused}");
     }
+    assert_eq!(
+        refused.matches("is not set").count(),
+        refused.lines().count(),
+        "nothing else is said: {refused}"
+    );
     let status = stage.run("status").await.ends(0).text();
     assert!(status.contains("10 %") && !status.contains("DATABASE_URL"), "{status}");
     let ran = stage.run("rollback").await.ends(0).text();

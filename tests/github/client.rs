@@ -30,12 +30,12 @@ async fn fault(journal: Box<dyn Journal>) -> Fault {
 }
 
 #[tokio::test]
-async fn the_token_is_the_actions_input_then_the_environments() {
+async fn the_token_is_the_actions_input_then_the_environments_then_the_jobs_own() {
     let double = Double::start();
-    for name in ["INPUT_GITHUB-TOKEN", "GITHUB_TOKEN", "GH_TOKEN"] {
+    for name in ["TIDEGATE_GITHUB_TOKEN", "GITHUB_TOKEN", "GH_TOKEN", "TIDEGATE_JOB_TOKEN"] {
         let journal = changed(&double, |variables| {
-            variables.retain(|(key, _)| key != "INPUT_GITHUB-TOKEN");
-            put(variables, "INPUT_GITHUB-TOKEN", "");
+            variables.retain(|(key, _)| key != "TIDEGATE_GITHUB_TOKEN");
+            put(variables, "TIDEGATE_GITHUB_TOKEN", "");
             put(variables, name, TOKEN);
         });
         assert_eq!(journal.head(&within(30)).await.unwrap(), None, "{name}");
@@ -44,8 +44,14 @@ async fn the_token_is_the_actions_input_then_the_environments() {
         put(variables, "GITHUB_TOKEN", "of-the-job");
     });
     assert_eq!(journal.head(&within(30)).await.unwrap(), None, "the input comes first");
+    let journal = changed(&double, |variables| {
+        variables.retain(|(key, _)| key != "TIDEGATE_GITHUB_TOKEN");
+        put(variables, "TIDEGATE_JOB_TOKEN", "of-the-job");
+        put(variables, "GITHUB_TOKEN", TOKEN);
+    });
+    assert_eq!(journal.head(&within(30)).await.unwrap(), None, "the environment comes before the job's own");
     let mut variables = double.environment();
-    put(&mut variables, "INPUT_GITHUB-TOKEN", "wrong");
+    put(&mut variables, "TIDEGATE_GITHUB_TOKEN", "wrong");
     put(&mut variables, "DEPLOY", TOKEN);
     let config = serde_json::from_str(r#"{"github": {"token": {"env": "DEPLOY"}}}"#).unwrap();
     let journal = GitJournal::connect(config, &setting(variables)).unwrap();
@@ -55,7 +61,7 @@ async fn the_token_is_the_actions_input_then_the_environments() {
 #[tokio::test]
 async fn without_a_token_nothing_is_sent_and_the_step_is_told_what_to_pass() {
     let double = Double::start();
-    let journal = changed(&double, |variables| variables.retain(|(key, _)| key != "INPUT_GITHUB-TOKEN"));
+    let journal = changed(&double, |variables| variables.retain(|(key, _)| key != "TIDEGATE_GITHUB_TOKEN"));
     let fault = fault(journal).await;
     assert_eq!(fault.treat, Treat::Permanent);
     let hint = fault.hint.unwrap();
@@ -66,14 +72,14 @@ async fn without_a_token_nothing_is_sent_and_the_step_is_told_what_to_pass() {
 #[tokio::test]
 async fn a_token_that_is_wrong_is_not_shown() {
     let double = Double::start();
-    let journal = changed(&double, |variables| put(variables, "INPUT_GITHUB-TOKEN", "ghs_wrong"));
+    let journal = changed(&double, |variables| put(variables, "TIDEGATE_GITHUB_TOKEN", "ghs_wrong"));
     let fault = fault(journal).await;
     assert_eq!(fault.treat, Treat::Permanent);
     assert!(fault.detail.contains("401") && fault.hint.as_ref().unwrap().contains("token"), "{fault:?}");
     assert!(!format!("{fault:?}").contains("ghs_wrong"));
     for token in ["a b", "tök", "a\u{0}b"] {
         let mut variables = double.environment();
-        put(&mut variables, "INPUT_GITHUB-TOKEN", token);
+        put(&mut variables, "TIDEGATE_GITHUB_TOKEN", token);
         let refused = GitJournal::connect(serde_json::from_str("{}").unwrap(), &setting(variables));
         let why = refused.map(|_| ()).unwrap_err();
         assert!(why.contains("characters") && !why.contains(token), "{why}");

@@ -197,7 +197,7 @@ impl Double {
             ("GITHUB_ACTIONS", "true"),
             ("GITHUB_API_URL", self.url.as_str()),
             ("GITHUB_REPOSITORY", NAME),
-            ("INPUT_GITHUB-TOKEN", TOKEN),
+            ("TIDEGATE_GITHUB_TOKEN", TOKEN),
         ]
         .map(|(name, value)| (name.into(), value.into()))
         .into()

@@ -1,7 +1,6 @@
 //! Deployments, incident issues and approvers: what GitHub hears of a release.
 
 use futures_util::{StreamExt as _, stream};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate::{
     adapter::notifier::{github_deployment::GitHubDeployment, github_issue::GitHubIssue},
@@ -36,8 +35,6 @@ fn news(occasion: Occasion, release: &str, opened: u64) -> News {
         unit: "shop".parse().unwrap(),
         environment: "production".parse().unwrap(),
         attempt: tidegate::domain::names::Attempt { release: release.parse().unwrap(), opened },
-        at: Timestamp::UNIX_EPOCH,
-        split: Default::default(),
         sentence: format!("it is {occasion:?}"),
         log: Some("https://github.com/acme/shop/actions/runs/42".into()),
         page: "## the whole story\n".into(),

@@ -121,6 +121,7 @@ fn unit(door: &Door) -> Unit {
         journal: Box::new(SimJournal { door: door.clone() }),
         text: String::new(),
         digest: String::new(),
+        doubts: Vec::new(),
     }
 }
 
@@ -128,7 +129,7 @@ fn unit(door: &Door) -> Unit {
 pub async fn process(world: Shared, run: usize, what: What, skew: i64) -> Ending {
     let unit = unit(&Door { world: world.clone(), run });
     let process = lock(&world).runs[&run].process.clone();
-    let holder = Holder { run: format!("job-{run}"), process, actor: None, log: None };
+    let holder = Holder { run: format!("job-{run}"), process, ..Holder::default() };
     let options = Options { release: Some(RELEASE.parse().unwrap()), ..Options::default() };
     let timing = Timing { call: CALL, healthy: Duration::from_secs(60), ..Timing::default() };
     let clock = Arc::new(SimClock::new(world.clone(), skew));

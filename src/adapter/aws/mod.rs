@@ -57,7 +57,9 @@ impl Aws {
     pub async fn config(&self) -> Result<SdkConfig, Fault> {
         let cell = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let made = cell.get_or_init(|| access::load(&self.access, &self.env)).await;
-        made.clone().map_err(|why| Fault::permanent(PROVIDER, "read the configuration", "the AWS SDK", why))
+        made.clone().map_err(|why| {
+            Fault::permanent(PROVIDER, "read the configuration", "the AWS SDK", why).by_setting()
+        })
     }
 
     /// Which load of the credentials is in use.

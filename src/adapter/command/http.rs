@@ -11,8 +11,7 @@ use serde::Deserialize;
 
 use crate::{
     adapter::web::{
-        Address, BODY_BYTES_MAX, Expect, HeaderName, HeaderValue, Request, Response, Usual, Verb, Web,
-        neutral, shown,
+        Address, BODY_BYTES_MAX, Expect, HeaderName, HeaderValue, Request, Response, Usual, Verb, Web, shown,
     },
     domain::{
         duration::{Span, spoken},
@@ -21,6 +20,7 @@ use crate::{
     port::{
         Command, Context, Fault, Output, Progress, Secret, Task, Treat,
         adapter::{Adapter, CommandAdapter, Environment, Setting},
+        excerpt,
     },
 };
 
@@ -137,7 +137,7 @@ impl Command for Step {
 
 /// The beginning of an answer's body.
 fn told(response: &Response, secrets: &Secrets<'_>) -> String {
-    match neutral(&secrets.blotted(&response.text()), SHOWN_CHARS_MAX) {
+    match excerpt(&secrets.blotted(&response.text()), SHOWN_CHARS_MAX) {
         body if body.is_empty() => " and nothing more".into(),
         body => format!(": {body}"),
     }
@@ -211,7 +211,7 @@ impl Secrets<'_> {
         for secret in self.used.iter().filter(|secret| secret.chars().count() >= BLOTTED_CHARS_MIN) {
             let escaped = serde_json::Value::from(secret.as_str()).to_string();
             for form in [secret.as_str(), escaped.trim_matches('"')] {
-                blotted = blotted.replace(form, "•••");
+                blotted = blotted.replace(form, "***");
             }
         }
         blotted

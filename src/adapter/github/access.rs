@@ -3,13 +3,18 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::port::{Secret, adapter::Environment, veil};
+use crate::port::{
+    Secret,
+    adapter::Environment,
+    secret::{TOKEN_GIVEN, TOKEN_OF_JOB},
+    veil,
+};
 
 /// `github: {token: {env: DEPLOY_TOKEN}}`. What is not said comes from the workflow's environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Access {
-    /// The token (the action's `github-token`, `GITHUB_TOKEN`, `GH_TOKEN`).
+    /// The token (the action's `github-token`, `GITHUB_TOKEN`, `GH_TOKEN`, the job's own).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Secret>,
     /// Where the API is (`GITHUB_API_URL`, or `https://api.github.com`).
@@ -19,8 +24,8 @@ pub struct Access {
 
 /// The usual address; GitHub Enterprise Server has `https://HOST/api/v3`.
 const API: &str = "https://api.github.com";
-/// Where a token may be. The runner keeps the hyphen of an input's name.
-const TOKENS: [&str; 3] = ["INPUT_GITHUB-TOKEN", "GITHUB_TOKEN", "GH_TOKEN"];
+/// Where a token may be, best first: what the step was given, what the environment has, what every job has.
+const TOKENS: [&str; 4] = [TOKEN_GIVEN, "GITHUB_TOKEN", "GH_TOKEN", TOKEN_OF_JOB];
 
 /// `owner/name`.
 #[derive(Clone, Debug, PartialEq, Eq)]

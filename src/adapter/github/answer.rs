@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use super::{Call, PROVIDER};
 use crate::{
-    adapter::web::neutral,
     domain::duration::spoken,
-    port::{Clock, Fault, Treat},
+    port::{Clock, Fault, Treat, excerpt},
 };
 
 /// Where GitHub names no time: its documentation asks for at least a minute.
@@ -61,7 +60,7 @@ impl Answer {
             true => String::from_utf8_lossy(&self.body).into_owned(),
             false => told.message + &errors,
         };
-        neutral(&whole, MESSAGE_CHARS_MAX)
+        excerpt(&whole, MESSAGE_CHARS_MAX)
     }
 
     /// The body of a success, read; any other answer is a fault.
@@ -95,7 +94,7 @@ impl Answer {
     fn permission(&self, call: &Call) -> String {
         let accepted = self.header("x-accepted-github-permissions").map(|told| {
             let told = told.replace('=', ": ").replace(';', ", or ");
-            format!(" (GitHub accepts {})", neutral(&told, 100))
+            format!(" (GitHub accepts {})", excerpt(&told, 100))
         });
         format!(
             "the token needs `{}` on {}{}; in a workflow: `permissions: {{{}}}`",

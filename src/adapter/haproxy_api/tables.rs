@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::port::Treat;
+use crate::port::{Treat, excerpt};
 
 /// Rows whose fields go by the names of the header.
 #[derive(Debug)]
@@ -33,8 +33,7 @@ impl Unreadable {
     }
 
     fn not_a_table(what: &str, answer: &str) -> Self {
-        let excerpt: String = answer.trim().chars().take(EXCERPT_CHARS_MAX).collect();
-        let excerpt = excerpt.replace('\n', " ");
+        let excerpt = excerpt(answer, EXCERPT_CHARS_MAX);
         Unreadable {
             treat: Treat::Permanent,
             detail: format!(

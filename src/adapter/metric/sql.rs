@@ -17,6 +17,7 @@ use crate::{
     port::{
         Ask, Context, Fault, Metric, Reach, SqlAddress, Window,
         adapter::{Adapter, Environment, MetricAdapter, Setting, Shape},
+        excerpt,
         metric::Measured,
     },
 };
@@ -197,7 +198,7 @@ pub fn fill(query: &str, words: &Words) -> Result<String, String> {
         let Some(value) = words.get(&word) else { continue };
         let harmless = |c: char| c.is_ascii_alphanumeric() || "._:+/-".contains(c);
         if !value.chars().all(harmless) || value.contains("--") {
-            let shown: String = value.chars().filter(|c| !c.is_control()).take(60).collect();
+            let shown = excerpt(value, 60);
             return Err(format!(
                 "{{{{{word}}}}} is `{shown}`; in SQL it may hold letters, digits and . _ : + / - only, and no --"
             ));

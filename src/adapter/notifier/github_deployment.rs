@@ -14,11 +14,12 @@ use std::sync::Arc;
 use crate::{
     adapter::{
         github::{Access, Call, GitHub},
-        web::{escape, neutral},
+        web::escape,
     },
     port::{
         Context, Fault, News, Notifier, Occasion, Posted, Treat,
         adapter::{Adapter, Environment, NotifierAdapter, Setting},
+        excerpt,
     },
 };
 
@@ -293,7 +294,7 @@ impl Notifier for GitHubDeployment {
 
 /// One line, and no more than GitHub takes.
 fn described(text: &str) -> String {
-    neutral(text, DESCRIPTION_CHARS_MAX - 1)
+    excerpt(text, DESCRIPTION_CHARS_MAX - 1)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::{
     port::{
         Context, Fault, News, Notifier, Occasion, Posted, Treat,
         adapter::{Adapter, NotifierAdapter, Setting},
+        excerpt::beginning,
     },
 };
 
@@ -174,13 +175,10 @@ fn title(news: &News) -> String {
 
 /// The story, and where something went wrong what people have to add to it.
 fn body(news: &News, hidden: &str) -> String {
-    let mut told = match news.page.char_indices().nth(BODY_CHARS_MAX) {
-        Some((end, _)) => {
-            let begin = news.page.get(..end).unwrap_or_default();
-            format!("{begin}…\n\n(cut: the run's own page has all of it)\n")
-        }
-        None => news.page.clone(),
-    };
+    let mut told = beginning(&news.page, BODY_CHARS_MAX);
+    if news.page.chars().nth(BODY_CHARS_MAX).is_some() {
+        told.push_str("\n\n(cut: the run's own page has all of it)\n");
+    }
     if matches!(news.occasion, Occasion::RolledBack | Occasion::Stuck | Occasion::Fail | Occasion::Recheck) {
         told.push_str(POST_MORTEM);
     }

@@ -9,8 +9,11 @@ use serde::{
 };
 use serde_json::Value;
 
-use super::{Response, neutral};
-use crate::domain::template::{Words, fill, words_of};
+use super::Response;
+use crate::{
+    domain::template::{Words, fill, words_of},
+    port::excerpt,
+};
 
 /// What an answer must be. Without a status, the usual one of the place where it stands.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,7 +77,7 @@ impl Expect {
                 Err(why) => return Some(why),
             };
             let met = wanted == PRESENT || same(found, &wanted);
-            (!met).then(|| format!("{pointer} is {} instead of {wanted}", neutral(&found.to_string(), 80)))
+            (!met).then(|| format!("{pointer} is {} instead of {wanted}", excerpt(&found.to_string(), 80)))
         })
     }
 }
@@ -90,7 +93,7 @@ fn unmet_header(name: &str, wanted: &str, words: &Words, response: &Response) ->
     };
     let bare = found.split(';').next().unwrap_or_default().trim();
     let met = wanted == PRESENT || found == wanted || bare == wanted;
-    (!met).then(|| format!("header {name} is {} instead of {wanted}", neutral(&found, 80)))
+    (!met).then(|| format!("header {name} is {} instead of {wanted}", excerpt(&found, 80)))
 }
 
 fn filled(wanted: &Value, words: &Words) -> Result<Value, String> {

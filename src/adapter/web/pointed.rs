@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Address, Response, neutral};
+use super::{Address, Response};
+use crate::port::excerpt;
 
 /// A URL and a JSON pointer (RFC 6901) into its answer; without a pointer, the whole answer as text.
 #[derive(Clone, Debug)]
@@ -53,14 +54,14 @@ impl Pointed {
             return Ok(Value::String(response.text().into_owned()));
         };
         let json: Value = serde_json::from_slice(&response.body)
-            .map_err(|e| format!("the answer is not JSON ({e}): {}", neutral(&response.text(), 200)))?;
+            .map_err(|e| format!("the answer is not JSON ({e}): {}", excerpt(&response.text(), 200)))?;
         json.pointer(pointer)
             .cloned()
-            .ok_or_else(|| format!("there is nothing at {pointer} in {}", neutral(&response.text(), 200)))
+            .ok_or_else(|| format!("there is nothing at {pointer} in {}", excerpt(&response.text(), 200)))
     }
 
     fn wrong(&self, wanted: &str, found: &Value) -> String {
         let place = self.pointer.as_deref().map_or("the answer".to_string(), |p| format!("what is at {p}"));
-        format!("{place} is not {wanted} but {}", neutral(&found.to_string(), 80))
+        format!("{place} is not {wanted} but {}", excerpt(&found.to_string(), 80))
     }
 }

@@ -21,13 +21,6 @@ fn nothing_secret_is_shown_of_a_url() {
 }
 
 #[test]
-fn what_others_wrote_is_harmless_and_short() {
-    assert_eq!(neutral(" a\nb\u{1b}[31m\u{202e}c ", 100), "a b\u{fffd}[31m\u{fffd}c");
-    assert_eq!(neutral("abc", 3), "abc");
-    assert_eq!(neutral("äbcd", 3), "äbc…");
-}
-
-#[test]
 fn words_fill_a_url_escaped_unless_they_are_its_beginning() {
     let words = Words::default().with("side", "a/b&c").with("env.BASE", "http://host:1");
     let filled = |template| Address::new(template).and_then(|address| address.fill(&words));

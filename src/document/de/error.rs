@@ -204,11 +204,18 @@ fn finding(found: Unexpected<'_>) -> String {
     }
 }
 
-/// A script of a hundred lines in the wrong place should not fill the screen.
+/// A script of a hundred lines in the wrong place should not fill the screen. It is cut between words: half of
+/// a secret would not be found any more and taken out.
 fn shortened(text: &str) -> String {
     const CHARS_MAX: usize = 60;
     let line = text.lines().next().unwrap_or_default();
-    let mut short: String = line.chars().take(CHARS_MAX).collect();
+    let mut short = String::new();
+    for word in line.split_inclusive(char::is_whitespace) {
+        if short.chars().count() + word.trim_end().chars().count() > CHARS_MAX {
+            break;
+        }
+        short.push_str(word);
+    }
     if short.len() < text.trim_end().len() {
         short.push('…');
     }

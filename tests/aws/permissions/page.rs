@@ -32,7 +32,8 @@ pub fn page(needs: &Needs, others: &[Needs]) -> String {
     text.push_str(
         "\n`rollout` needs what its parts need. `plan` asks where the traffic is and what the checks \
          show, and goes on without an answer; with `--offline` it asks for nothing. Looking up who calls \
-         (`sts:GetCallerIdentity`) needs no permission.\n\n\
+         (`sts:GetCallerIdentity`) needs no permission. `rollback --to VERSION` is a release of its own: beside \
+         what `rollback` needs it needs what `deploy` and `shift-traffic` need.\n\n\
          ## A policy for each subcommand\n\n\
          Of the unit `shop` in account 123456789012: put your own names in the place of its names. `*` alone \
          stands where the action knows no resources. Statements with a name were not needed by the releases \

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use crate::{
     adapter::{
         github::{Answer, Call, GitHub},
-        web::{escape, neutral},
+        web::escape,
     },
-    port::{Context, Fault, Treat},
+    port::{Context, Fault, Treat, excerpt},
 };
 
 /// The most commits that GitHub lists at once.
@@ -211,7 +211,7 @@ impl Branch {
         }
         let hint = format!(
             "a rule of the repository may forbid it: leave `{}` out of rules for pull requests and checks",
-            neutral(&self.name, 200)
+            excerpt(&self.name, 200)
         );
         // 409 is how GitHub says that it could not do it now
         let treat = if answer.status == 409 { Treat::Temporary } else { Treat::Permanent };

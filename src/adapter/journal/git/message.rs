@@ -5,12 +5,13 @@
 //! paragraph.
 
 use crate::{
-    adapter::{journal::record_of, web::neutral},
+    adapter::journal::record_of,
     domain::{
         names::{EnvironmentName, UnitName},
         record::{Aim, Closing, Direction, Event, Record, SmokePhase, Step},
         share::Split,
     },
+    port::excerpt,
 };
 
 /// What a subject may have after `shop/production #7 `.
@@ -26,14 +27,14 @@ pub(super) fn message(
     record: &Record,
 ) -> serde_json::Result<String> {
     let subject =
-        format!("{unit}/{environment} #{} {}", record.seq, neutral(&told(&record.event), SUBJECT_CHARS_MAX));
+        format!("{unit}/{environment} #{} {}", record.seq, excerpt(&told(&record.event), SUBJECT_CHARS_MAX));
     let holder = &record.holder;
-    let mut writer = format!("run {}", neutral(&holder.run, 100));
+    let mut writer = format!("run {}", excerpt(&holder.to_string(), 160));
     if let Some(actor) = &holder.actor {
-        writer.push_str(&format!(" by {}", neutral(actor, 60)));
+        writer.push_str(&format!(" by {}", excerpt(actor, 60)));
     }
     if let Some(log) = &holder.log {
-        writer.push_str(&format!(", {}", neutral(log, 200)));
+        writer.push_str(&format!(", {}", excerpt(log, 200)));
     }
     Ok(format!("{subject}{PARAGRAPH}{writer} {SKIP}{PARAGRAPH}{}\n", serde_json::to_string(record)?))
 }
@@ -43,7 +44,7 @@ pub(super) fn record(message: &str) -> Result<Record, String> {
     let mut parts = message.splitn(3, PARAGRAPH);
     let number = parts.next().and_then(number);
     let (Some(seq), Some(_), text) = (number, parts.next(), parts.next()) else {
-        let first = neutral(message.lines().next().unwrap_or_default(), 60);
+        let first = excerpt(message.lines().next().unwrap_or_default(), 60);
         return Err(format!("`{first}` is not a record of tidegate"));
     };
     record_of(text.unwrap_or_default().as_bytes(), seq)
@@ -146,6 +147,8 @@ mod tests {
             nonce: "n".into(),
             holder: Holder {
                 run: run.into(),
+                attempt: Some(2),
+                job: Some("deploy\n\nit".into()),
                 process: "p".into(),
                 actor: Some("octo\ncat".into()),
                 log: Some("https://github.com/acme/shop/actions/runs/9".into()),
@@ -168,12 +171,12 @@ mod tests {
             between: Vec::new(),
         };
         let step = Step::Share { aim: Aim::Forward, moves: [("api".parse().unwrap(), moved)].into() };
-        let record = with(Event::Intent { step }, "9.1");
+        let record = with(Event::Intent { step }, "9");
         let text = written(&record);
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("shop/production #7 intent: api 0 % -> 10 %"));
         assert_eq!(lines.next(), Some(""));
-        let writer = "run 9.1 by octo cat, https://github.com/acme/shop/actions/runs/9 [skip ci]";
+        let writer = "run 9, attempt 2, job deploy  it by octo cat, https://github.com/acme/shop/actions/runs/9 [skip ci]";
         assert_eq!(lines.next(), Some(writer));
         assert_eq!(super::record(&text).unwrap(), record);
     }

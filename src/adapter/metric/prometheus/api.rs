@@ -7,8 +7,8 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use super::{PROVIDER, Query};
 use crate::{
-    adapter::web::{Request, Response, Web, neutral, refusal, shown},
-    port::{Context, Fault, Treat},
+    adapter::web::{Request, Response, Web, refusal, shown},
+    port::{Context, Fault, Treat, excerpt},
 };
 
 pub(super) const READ: &str = "query";
@@ -51,7 +51,7 @@ pub(super) struct Point(IgnoredAny, String);
 
 impl Point {
     pub fn number(&self) -> Result<f64, String> {
-        self.1.parse().map_err(|_| format!("`{}` is not a number", neutral(&self.1, 40)))
+        self.1.parse().map_err(|_| format!("`{}` is not a number", excerpt(&self.1, 40)))
     }
 }
 
@@ -100,7 +100,7 @@ pub(super) fn wrong(query: &Query, why: impl std::fmt::Display) -> Fault {
         PROVIDER,
         READ,
         shown(&query.server),
-        format!("{why}; the query was {}", neutral(&query.promql, 300)),
+        format!("{why}; the query was {}", excerpt(&query.promql, 300)),
     )
 }
 
@@ -123,12 +123,12 @@ fn read(response: &Response) -> Result<Data, (Treat, String)> {
         (Ok(Answer { status, data: Some(data), .. }), None) if status == "success" => Ok(data),
         (Ok(Answer { error: Some(error), .. }), refused) => {
             let treat = refused.map_or(Treat::Permanent, |(treat, _)| treat);
-            Err((treat, neutral(&error, 500)))
+            Err((treat, excerpt(&error, 500)))
         }
-        (_, Some((treat, why))) => Err((treat, format!("{why}: {}", neutral(&response.text(), 200)))),
+        (_, Some((treat, why))) => Err((treat, format!("{why}: {}", excerpt(&response.text(), 200)))),
         (Ok(_), None) => Err((Treat::Permanent, "the answer says neither success nor error".into())),
         (Err(error), None) => {
-            let start = neutral(&response.text(), 200);
+            let start = excerpt(&response.text(), 200);
             Err((Treat::Permanent, format!("the answer is not Prometheus's ({error}): {start}")))
         }
     }

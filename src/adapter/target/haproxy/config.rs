@@ -7,7 +7,7 @@ use serde::{
 };
 use std::{borrow::Cow, fmt, path::PathBuf};
 
-use crate::domain::names::SideName;
+use crate::{domain::names::SideName, port::excerpt};
 
 /// A backend of a HAProxy (2.4 or newer) whose servers are the two sides. Traffic is split by the servers'
 /// weights, through the runtime API; `haproxy.cfg` stays as it is.
@@ -49,7 +49,7 @@ impl TryFrom<String> for HaproxyName {
             true => Ok(HaproxyName(text)),
             false => Err(format!(
                 "`{}` cannot be a name in haproxy.cfg: 1 to {NAME_BYTES_MAX} letters, digits and `-_.:`",
-                text.chars().take(80).collect::<String>()
+                excerpt(&text, 80)
             )),
         }
     }

@@ -10,6 +10,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 use crate::{
     adapter::aws::Access,
     domain::template::{Words, fill, words_of},
+    port::excerpt,
 };
 
 /// More than any account serves as one release.
@@ -222,7 +223,7 @@ macro_rules! aws_name {
                     && $extra(&text);
                 match good {
                     true => Ok($type(text)),
-                    false => Err(format!("`{}` {}", text.chars().take(80).collect::<String>(), $rule)),
+                    false => Err(format!("`{}` {}", excerpt(&text, 80), $rule)),
                 }
             }
         }

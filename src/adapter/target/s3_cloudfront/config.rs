@@ -8,7 +8,7 @@ use serde::{
 use std::{borrow::Cow, fmt, path::PathBuf};
 
 use super::pattern::Pattern;
-use crate::adapter::aws::Access;
+use crate::{adapter::aws::Access, port::excerpt};
 
 /// Static files in an S3 bucket, with or without CloudFront before it. It cannot be split: the site goes
 /// over as a whole, in the stage that `switch_at` names.
@@ -79,7 +79,7 @@ macro_rules! text {
             fn try_from(text: String) -> Result<Self, String> {
                 match $check(&text) {
                     true => Ok($type(text)),
-                    false => Err(format!("`{}`: {}", text.chars().take(80).collect::<String>(), $rule)),
+                    false => Err(format!("`{}`: {}", excerpt(&text, 80), $rule)),
                 }
             }
         }
