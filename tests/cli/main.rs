@@ -7,7 +7,6 @@ mod action;
 mod corpus;
 mod hostile;
 #[path = "../support/http_server.rs"]
-#[allow(dead_code, reason = "shared with other suites")]
 mod http_server;
 mod identity;
 mod life;
