@@ -102,6 +102,16 @@ pub enum Test {
     Rank,
 }
 
+impl fmt::Display for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Test::Mixture => "a mixture of bets",
+            Test::Quantile => "its quantile at every moment",
+            Test::Rank => "ranks, once",
+        })
+    }
+}
+
 /// The unit's verdict: the worst over the checks that decide. Without any, `pass`.
 pub fn worst<'a>(judgements: impl IntoIterator<Item = &'a Judgement>) -> Verdict {
     judgements

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use crate::{
     domain::{
         duration::spoken,
+        judge::{SHOWN_WELL, verdict::odds},
         names::{Attempt, EntryName, TargetName},
         record::{Artifact, Poll, Series},
         sample::Sample,
         share::{Split, in_percent},
-        verdict::{Judgement, Verdict},
+        value::Kind,
+        verdict::{Judgement, Tested, Verdict},
     },
     port::Finding,
 };
@@ -77,6 +79,23 @@ pub struct Shown {
     pub series: Series,
 }
 
+/// How a bound was tested, and how far the evidence went.
+fn tested(tested: &Tested) -> String {
+    let percent = |part: f64| Kind::Ratio.show(part);
+    let of_all = match tested.tests {
+        1 => String::new(),
+        tests => format!(", {} divided among {tests} tests", percent(tested.alpha * tests as f64)),
+    };
+    format!(
+        "tested by {}; false alarms {}{of_all}; evidence of harm {} to 1 of {}, that all is well {} to 1 of {SHOWN_WELL}",
+        tested.test,
+        percent(tested.alpha),
+        odds(tested.harm),
+        odds(tested.enough),
+        odds(tested.well),
+    )
+}
+
 /// Rows of a table of evidence.
 const ROWS: usize = 12;
 
@@ -92,7 +111,7 @@ impl Shown {
             (_, Some(n)) => kind.show(n),
         };
         let per_row = batches.len().div_ceil(ROWS).max(1);
-        let mut lines = Vec::new();
+        let mut lines: Vec<String> = self.judgement.tested.iter().map(tested).collect();
         for group in batches.chunks(per_row) {
             let (mut candidate, mut baseline) = (Sample::Empty, Sample::Empty);
             for batch in group {

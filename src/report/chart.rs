@@ -7,6 +7,7 @@ use super::escape::xml;
 use crate::{
     domain::{judge::series::over_time, verdict::Verdict},
     engine::outcome::Shown,
+    port::excerpt::beginning,
 };
 
 const WIDTH: f64 = 720.0;
@@ -47,7 +48,7 @@ fn draw(svg: &mut String, shown: &Shown) {
     let judged = &shown.judgement;
     let title = format!("{} {} of {}: {}", shown.of, judged.check, judged.target, judged.verdict);
     let _ = writeln!(svg, "<text x=\"10\" y=\"18\" font-weight=\"600\">{}</text>", xml(&title));
-    for (line, at) in wrapped(&judged.sentence).iter().zip([35.0, 51.0]) {
+    for (line, at) in wrapped(&beginning(&judged.sentence, 2 * LINE)).iter().zip([35.0, 51.0]) {
         let _ = writeln!(svg, "<text class=\"quiet\" x=\"10\" y=\"{at}\">{}</text>", xml(line));
     }
     let points = judged.measure.map(|measure| over_time(&shown.series, measure)).unwrap_or_default();
@@ -140,7 +141,7 @@ fn wrapped(sentence: &str) -> Vec<String> {
             if !line.is_empty() {
                 line.push(' ');
             }
-            line.extend(word.chars().take(LINE));
+            line.push_str(word);
         }
     }
     if lines.len() > 2 {

@@ -22,6 +22,8 @@ checks:
 async fn twice_the_errors_at_10_percent_are_caught_before_the_bake_ends() {
     let stage = Stage::with_errors("", [0.08, 0.16]).await;
     let prometheus = Prometheus::start_for(&stage.services).await;
+    // both sides' counters are known
+    prometheus.wait_for("count(http_requests_total)", "4").await;
     stage.config(&config(&prometheus, "10% for 90s, 100% for 10s", ""));
     let ran = stage.under_load("rollout --release v2 --output json").await.ends(10).json();
     let sentence = ran["sentence"].as_str().unwrap();
@@ -43,7 +45,9 @@ async fn twice_the_errors_at_10_percent_are_caught_before_the_bake_ends() {
 async fn a_healthy_release_goes_out() {
     let stage = Stage::with_errors("", [0.05, 0.05]).await;
     let prometheus = Prometheus::start_for(&stage.services).await;
-    stage.config(&config(&prometheus, "50% for 6s, 100% for 6s", "needs: 100 events"));
+    // both sides' counters are known
+    prometheus.wait_for("count(http_requests_total)", "4").await;
+    stage.config(&config(&prometheus, "50% for 10s, 100% for 10s", "needs: 100 events"));
     let ran = stage.under_load("rollout --release v2 --output json").await.ends(0).json();
     assert_eq!(ran["state"], "finished", "{ran}");
     assert_eq!(stage.green().await, 100.0);

@@ -118,3 +118,73 @@ async fn a_plan_tells_how_long_evidence_takes_at_the_present_rate() {
     let offline = stage.run("plan --offline").await.ends(0);
     assert!(!offline.out.contains(told) && !offline.out.contains("is not known"), "{}", offline.text());
 }
+
+#[tokio::test]
+async fn a_watch_that_the_end_of_a_job_cuts_goes_on_with_its_evidence() {
+    let stage = Stage::set(
+        "stages: [50% for 5s, 100% for 1s]\nchecks: {errors: {haproxy: errors, needs: 20 events}}\n",
+    )
+    .await;
+    stage.run("deploy --release v2").await.ends(0);
+    stage.run("shift-traffic --to 50").await.ends(0);
+    let first = stage.under_load("verify-metrics --time-limit 2s --output json").await.ends(0).json();
+    assert_eq!(first["state"], "waiting");
+    let cut = std::fs::read_to_string(stage.record("watched")).unwrap();
+    let cut: serde_json::Value = serde_json::from_str(&cut).unwrap();
+    let of = |record: &serde_json::Value| record["event"]["watched"]["series"]["errors"]["web"].clone();
+    let (seen, standing) =
+        (of(&cut)["candidate"]["counts"]["total"].as_u64().unwrap(), of(&cut)["evidence"].clone());
+    assert!(seen > 100 && standing.to_string().contains("purses"), "{cut}");
+    stage.under_load("verify-metrics").await.ends(0);
+    let judged = std::fs::read_to_string(stage.record("judged")).unwrap();
+    let judged: serde_json::Value = serde_json::from_str(&judged).unwrap();
+    let batches =
+        |record: &serde_json::Value| of(record)["batches"]["candidate"]["counts"].as_array().unwrap().clone();
+    let (before, after) = (batches(&cut), batches(&judged));
+    assert!(after.len() > before.len() && after.starts_with(&before), "{before:?} {after:?}");
+    // the evidence of both jobs is that of one
+    stage.run("verify-metrics --replay v2").await.ends(0);
+}
+
+#[tokio::test]
+async fn traffic_that_goes_elsewhere_than_it_was_sent_never_passes() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    };
+    // requests counted on green between two looks; on blue it is what is left of a thousand
+    let green = Arc::new(AtomicU64::new(500));
+    let (now, sums) = (green.clone(), std::sync::Mutex::new((0u64, 0u64)));
+    let server = crate::http_server::HttpServer::start(move |asked| {
+        let mut sums = sums.lock().unwrap();
+        let on_green = now.load(Ordering::SeqCst);
+        let all = match asked.line.contains("side=green") {
+            true => {
+                sums.0 += on_green;
+                sums.0
+            }
+            false => {
+                sums.1 += 1000 - on_green;
+                sums.1
+            }
+        };
+        crate::http_server::ok(format!("all {all}\nfailed 0\n"))
+    });
+    let stage = Stage::set("").await;
+    stage.config(&format!(
+        "stages: [10% for 3s, 100% for 1s]\nchecks: {{errors: {{scrape: {{url: '{}', bad: failed, total: all}}, needs: 100 events}}}}\n",
+        server.url("/metrics?side={{side}}")
+    ));
+    stage.run("deploy --release v2").await.ends(0);
+    stage.run("shift-traffic --to 10").await.ends(0);
+    let ran = stage.run("verify-metrics").await.ends(11);
+    assert!(
+        ran.text().contains("requests were counted on the candidate, and 10% is set: sticky"),
+        "{}",
+        ran.text()
+    );
+    stage.run("shift-traffic --to 100").await.ends(15);
+    green.store(100, Ordering::SeqCst);
+    let ran = stage.run("verify-metrics").await.ends(0);
+    assert!(!ran.text().contains("sticky"), "{}", ran.text());
+}

@@ -201,3 +201,98 @@ async fn two_hundred_healthy_releases_pass_and_twice_the_errors_are_caught() {
         healthy.len()
     );
 }
+
+/// What a candidate's page shows at a step, of a baseline that is as always.
+type Trouble = (&'static str, fn(u64) -> String, Verdict);
+
+fn counters(release: &str, side: &str, all: &str, failed: &str) -> String {
+    let labels = format!("release=\"{release}\",side=\"{side}\"");
+    format!(
+        "http_requests_total{{{labels},code=\"200\"}} {all}\nhttp_requests_total{{{labels},code=\"500\"}} {failed}\n"
+    )
+}
+
+const TROUBLES: [Trouble; 8] = [
+    (
+        "calm",
+        |step| counters("calm", "green", &(step * 990).to_string(), &(step * 10).to_string()),
+        Verdict::Pass,
+    ),
+    ("missing", |_| String::new(), Verdict::Insufficient),
+    (
+        "stops",
+        |step| match step {
+            0..=4 => counters("stops", "green", &(step * 990).to_string(), &(step * 10).to_string()),
+            _ => String::new(),
+        },
+        Verdict::Insufficient,
+    ),
+    ("stands-still", |_| counters("stands-still", "green", "990", "10"), Verdict::Insufficient),
+    (
+        "restarts",
+        |step| {
+            let step = if step > 4 { step - 4 } else { step };
+            counters("restarts", "green", &(step * 990).to_string(), &(step * 10).to_string())
+        },
+        Verdict::Pass,
+    ),
+    ("nan", |_| counters("nan", "green", "NaN", "NaN"), Verdict::Insufficient),
+    ("infinite", |_| counters("infinite", "green", "+Inf", "+Inf"), Verdict::Insufficient),
+    (
+        "label-vanishes",
+        |step| match step {
+            0..=4 => counters("label-vanishes", "green", &(step * 990).to_string(), &(step * 10).to_string()),
+            _ => format!("http_requests_total{{release=\"label-vanishes\",code=\"200\"}} {}\n", step * 990),
+        },
+        Verdict::Insufficient,
+    ),
+];
+
+#[tokio::test]
+async fn whatever_becomes_of_a_series_it_is_no_pass_unless_it_is_one() {
+    let step = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let at = step.clone();
+    let server = HttpServer::start(move |_| {
+        let step = at.load(std::sync::atomic::Ordering::SeqCst);
+        let mut page = format!("# TYPE step gauge\nstep {step}\n# TYPE http_requests_total counter\n");
+        for (name, shows, _) in TROUBLES {
+            page.push_str(&shows(step));
+            page.push_str(&counters(name, "blue", &(step * 8910).to_string(), &(step * 90).to_string()));
+        }
+        ok(page)
+    });
+    let prometheus = Prometheus::start(server.address).await;
+    prometheus.wait_for("step", "0").await;
+    let mut watches: Vec<Watch> =
+        (0..TROUBLES.len()).map(|n| Watch::new(n, &prometheus, Measure::Ratio)).collect();
+    for (watch, (name, ..)) in watches.iter_mut().zip(TROUBLES) {
+        let labels = format!(r#"release="{name}",side="{{{{side}}}}""#);
+        let question = format!(
+            r#"{{url: '{}', bad: 'http_requests_total{{{labels},code="500"}}', total: 'http_requests_total{{{labels}}}'}}"#,
+            prometheus.url
+        );
+        watch.source = connect("prometheus", &question).unwrap();
+        watch.check.needs = Some(1000);
+    }
+    let clock = SystemClock::default();
+    let mut from = clock.now();
+    for now in 1..=STEPS {
+        step.store(now, std::sync::atomic::Ordering::SeqCst);
+        prometheus.wait_for("step", &now.to_string()).await;
+        // a clock that jumped back asks for no time at all
+        let window = if now == 6 { Window::new(clock.now(), from) } else { Window::new(from, clock.now()) };
+        for watch in &mut watches {
+            let asks = [ask("green", &[]), ask("blue", &[])];
+            let mut measured = watch.source.measure(&context(), &asks, window, None).await.unwrap();
+            let baseline = measured.samples.pop().unwrap().unwrap();
+            let candidate = measured.samples.pop().unwrap().unwrap();
+            let frame = Frame { check: &watch.check, recorded: None, tests: 1 };
+            let (from_ms, to_ms) = ((now - 1) * STEP_MS, now * STEP_MS);
+            watch.series.push(&frame, Poll { from_ms, to_ms, candidate, baseline });
+        }
+        from = window.to.max(from);
+    }
+    let came: Vec<_> =
+        watches.iter().zip(TROUBLES).map(|(watch, (name, ..))| (name, watch.verdict(STEPS))).collect();
+    assert_eq!(came, TROUBLES.map(|(name, _, verdict)| (name, verdict)));
+}

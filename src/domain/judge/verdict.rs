@@ -439,7 +439,7 @@ fn sure_of_harm(reading: &Reading) -> String {
 }
 
 /// E of a logarithm, in two digits that a person can read.
-fn odds(ln_e: f64) -> String {
+pub fn odds(ln_e: f64) -> String {
     if ln_e > ln(1e9) {
         return "a billion".into();
     }
