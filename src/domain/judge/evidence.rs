@@ -7,7 +7,7 @@ use super::{
     Frame,
     mixture::Purse,
     null::{Edge, Pair},
-    quantile::{self, Ladder},
+    quantile::Comparison,
     split,
 };
 use crate::domain::{check::Trial, sample::Sample};
@@ -63,20 +63,10 @@ impl Standing {
         self.note_peak(at_ms);
     }
 
-    /// Everything that was observed so far, of which the quantile `p` is tested.
-    pub fn weigh_quantile(
-        &mut self,
-        frame: &Frame<'_>,
-        trial: Trial,
-        p: f64,
-        candidate: &Ladder,
-        baseline: &Ladder,
-        at_ms: u64,
-    ) {
+    /// Everything that was observed so far.
+    pub fn weigh_quantile(&mut self, trial: Trial, seen: &Comparison<'_>, at_ms: u64) {
         let (harm, well) = trial.refutes();
-        let tuning = frame.tuning();
-        let ln_e = |refute| quantile::ln_e(candidate, baseline, p, trial.edge, refute, tuning);
-        (self.harm, self.well) = (ln_e(harm), ln_e(well));
+        (self.harm, self.well) = (seen.ln_e(trial.edge, harm), seen.ln_e(trial.edge, well));
         self.note_peak(at_ms);
     }
 

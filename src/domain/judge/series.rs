@@ -6,7 +6,11 @@
 
 use std::time::Duration;
 
-use super::{Frame, null::Pair, quantile::Ladder};
+use super::{
+    Frame,
+    null::Pair,
+    quantile::{Comparison, Ladder},
+};
 use crate::domain::{
     bound::Bound,
     record::{Poll, Series},
@@ -104,9 +108,10 @@ impl Series {
         };
         let ladder = |h: &Histogram| Ladder::of_buckets(&h.bounds, &h.counts);
         let (candidate, baseline) = (ladder(candidate), ladder(baseline));
+        let seen = Comparison::new(&candidate, &baseline, p, frame.tuning());
         for trial in frame.trials() {
             let evidence = self.evidence.entry(trial.key()).or_default();
-            evidence.weigh_quantile(frame, trial, p, &candidate, &baseline, at_ms);
+            evidence.weigh_quantile(trial, &seen, at_ms);
         }
     }
 
