@@ -42,7 +42,7 @@ use super::{
 };
 
 /// The number of observations at which a prior is sharpest.
-const SHARPEST_AT: f64 = 1000.0;
+pub const SHARPEST_AT: f64 = 1000.0;
 
 /// What a series is judged by.
 #[derive(Clone, Copy)]
