@@ -10,13 +10,13 @@ use tidegate::domain::{
     sample::Sample,
 };
 
-use crate::{
+use super::{
     chart::{Curve, Panel, by_poll, svg},
     nulls::{self, ALPHAS, Latencies, SHARPEST_AT},
     percent, rivals,
     tables::Table,
     watch::{Found, POLL_MS, runs},
-    world::{Latency, REQUESTS, Ratios, rng},
+    world::{Errors, Latency, REQUESTS, Ratios, rng},
 };
 
 const POLLS: usize = 60;
@@ -24,7 +24,7 @@ const POLLS: usize = 60;
 pub fn detection(n: u64, seed: u64) -> (Table, String) {
     let title = "Detection at α 5 %: 60 polls of 1000 requests, 10 % to the candidate. Share that alarms / median poll of all watches";
     let rare = |factor| Ratios::new(0.1, 0.01, factor);
-    let worlds: [(&str, Ratios); 11] = [
+    let worlds: [(&str, Ratios); 12] = [
         ("null", rare(1.0)),
         ("incident", Ratios { incident: true, ..rare(1.0) }),
         ("x1.5", rare(1.5)),
@@ -34,6 +34,7 @@ pub fn detection(n: u64, seed: u64) -> (Table, String) {
         ("x2 from 30", Ratios { from: 30, ..rare(2.0) }),
         ("x3 from 30", Ratios { from: 30, ..rare(3.0) }),
         ("x5 from 30", Ratios { from: 30, ..rare(5.0) }),
+        ("bursts of 3", Ratios { errors: Errors::Bursts(3.0), ..rare(1.0) }),
         ("30 % null", Ratios::new(0.1, 0.3, 1.0)),
         ("30 % x1.2", Ratios::new(0.1, 0.3, 1.2)),
     ];

@@ -12,7 +12,7 @@ use tidegate::domain::{
     sample::{Measure, Sample},
 };
 
-use crate::{
+use super::{
     watch::{Found, Outcome, runs, watch, worse},
     world::{Latency, REQUESTS, Ratios, SIGMA, counts, gauge, rng},
 };

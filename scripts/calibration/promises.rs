@@ -1,6 +1,6 @@
 //! What is promised, asked with few runs.
 
-use crate::{
+use super::{
     nulls::{self, ALPHAS, Latencies},
     watch::{Found, binomial_bound},
     world::Ratios,

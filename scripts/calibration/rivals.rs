@@ -9,7 +9,7 @@ use tidegate::domain::judge::{
     two_sample,
 };
 
-use crate::{
+use super::{
     watch,
     world::{Ratios, rng},
 };
@@ -71,7 +71,7 @@ pub fn first_alarms(
         }
     }
     let check = watch::worse(tidegate::domain::sample::Measure::Ratio, 1.0, ALPHA)?;
-    let samples = seen.iter().map(|[c, b]| (crate::world::counts(*c), crate::world::counts(*b)));
+    let samples = seen.iter().map(|[c, b]| (super::world::counts(*c), super::world::counts(*b)));
     first[5] = watch::watch(&[check], polls, samples).first()?.failed;
     Some(first)
 }
@@ -94,7 +94,7 @@ struct Threshold {
 impl Threshold {
     fn new(world: Ratios, polls: usize) -> Self {
         let per_poll = 1.0 - (1.0 - ALPHA).powf(1.0 / polls as f64);
-        let n = (crate::world::REQUESTS as f64 * world.share).round();
+        let n = (super::world::REQUESTS as f64 * world.share).round();
         let mut term = (n * (-world.rate).ln_1p()).exp();
         let (mut number, mut above) = (0u64, 1.0);
         // `above`: the chance of `number` bad requests or more

@@ -23,7 +23,7 @@ impl Table {
         let cells: Vec<String> = cells.into_iter().collect();
         let first = cells.first().map_or("", String::as_str);
         let rest: String = cells.iter().skip(1).map(|c| format!("{c:>11}")).collect();
-        println!("{first:<44}{rest}");
+        println!("{first:<48}{rest}");
         self.rows.push(cells);
     }
 

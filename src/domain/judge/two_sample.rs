@@ -81,6 +81,10 @@ fn rate(theta: f64) -> f64 {
 /// On `candidate = times × baseline` the slope of the divergence is 0 where a quadratic is.
 fn root_on_ray(candidate: f64, baseline: f64, batch: Pair, times: f64) -> f64 {
     let (n, m) = (batch.candidate, batch.baseline);
+    // the pooled rate; near 1 the quadratic's roots would be too close to tell
+    if times == 1.0 {
+        return (n * candidate + m * baseline) / (n + m);
+    }
     let a = times * (n + m);
     let b = n * (candidate + times) + m * (1.0 + times * baseline);
     let c = n * candidate + m * baseline;
@@ -124,6 +128,13 @@ mod tests {
         // the same root, found on the line
         let line = root_on_line(0.03, 0.01, pair(0.0, 100.0, 0.0, 900.0), SAME, (0.0, 1.0));
         assert!((line - 0.012).abs() < 1e-15);
+    }
+
+    #[test]
+    fn where_all_was_bad_the_pooled_rate_keeps_its_digits() {
+        let past = pair(20576.0, 20576.0, 13.0, 14.0);
+        let found = ln_factor(past, pair(1769.0, 6644.0, 0.0, 2.0), SAME, Refute::AtMost);
+        assert!((found + 6526.337_328_288_5).abs() < 1e-6, "{found}");
     }
 
     #[test]
