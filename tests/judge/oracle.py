@@ -82,7 +82,7 @@ def two_sample(past, batch, times, plus, at_most):
     if (tc <= edge) if at_most else (tc >= edge):
         return [0.0]
     low, high = max(-plus / times, 0.0), min((1 - plus) / times, 1.0)
-    if n + m == 0:
+    if n + m == 0 or pn == 0 or qn == 0:
         return [0.0]
 
     def slope(t):

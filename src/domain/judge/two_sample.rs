@@ -27,6 +27,10 @@ const LEAST_RATE: f64 = 1e-15;
 
 /// The logarithm of the factor by which `batch` multiplies the stake, all of `past` having come before it.
 pub fn ln_factor(past: Pair, batch: Pair, edge: Edge, refute: Refute) -> f64 {
+    // of a side that was never seen nothing was learned: a bet on its prior would only be lost
+    if past.candidate == 0.0 || (past.baseline == 0.0 && edge.times > 0.0) {
+        return 0.0;
+    }
     let candidate = (past.candidate_bad + PRIOR) / (past.candidate + 2.0 * PRIOR);
     let baseline = (past.baseline_bad + PRIOR) / (past.baseline + 2.0 * PRIOR);
     let allowed = match refute {
@@ -118,7 +122,13 @@ mod tests {
 
     #[test]
     fn nothing_is_said_before_something_was_learned() {
-        assert_eq!(ln_factor(Pair::default(), pair(9.0, 10.0, 0.0, 90.0), SAME, Refute::AtMost), 0.0);
+        for edge in [SAME, Edge { times: 1.2, plus: 0.0 }, Edge { times: 0.8, plus: 0.0 }] {
+            for refute in [Refute::AtMost, Refute::AtLeast] {
+                let first = pair(9.0, 10.0, 0.0, 90.0);
+                assert_eq!(ln_factor(Pair::default(), first, edge, refute), 0.0);
+                assert_eq!(ln_factor(pair(9.0, 10.0, 0.0, 0.0), first, edge, refute), 0.0);
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::{
     Frame,
+    evidence::SHOWN_WELL,
     forecast::Traffic,
     numbers::{exp, ln},
     rank::Ranks,
@@ -25,8 +26,6 @@ use crate::domain::{
     verdict::{Judgement, Test, Tested, Verdict},
 };
 
-/// That all is well is shown with this confidence, a usual one for a bound: E of 20.
-const SHOWN_WELL: f64 = 20.0;
 /// Ranks say nothing of fewer values than this on a side.
 const RANK_VALUES_MIN: usize = 8;
 /// A side that had events is silent when this many were to be expected since the last.
@@ -55,6 +54,8 @@ pub(super) struct Reading {
     /// The level was broken before the release already.
     pub was_bad: bool,
     pub tested: Option<Tested>,
+    /// A test has shown that all is well.
+    pub shown_well: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -153,7 +154,7 @@ impl Look<'_> {
         };
         let evidence = self.series.evidence.get(&trial.key()).copied().unwrap_or_default();
         let enough = self.frame.enough_harm(&evidence);
-        let shown_well = evidence.well >= ln(SHOWN_WELL);
+        let shown_well = evidence.well >= self.frame.enough_well(&evidence);
         let events = self.series.candidate.events();
         let inside = matches!((candidate, limit), (Some(c), Some(l)) if !trial.worse.beyond(c, l));
         let answer = if evidence.peak >= enough {
@@ -190,7 +191,14 @@ impl Look<'_> {
             at_ms: evidence.peak_ms,
             more_ms: (last && undecided).then(|| self.more_ms(trial)).flatten(),
         };
-        Reading { answer, candidate, limit, tested: Some(tested), ..self.against(bound, &reference) }
+        Reading {
+            answer,
+            candidate,
+            limit,
+            tested: Some(tested),
+            shown_well,
+            ..self.against(bound, &reference)
+        }
     }
 
     /// How much longer it takes to show that all is well, the present rates being the true ones. Where the candidate
@@ -286,6 +294,7 @@ impl Look<'_> {
             candidate: self.series.candidate_number(Measure::Gauge),
             limit: reference.number.map(|b| trial.edge.at(b)),
             tested: Some(tested),
+            shown_well: p_well <= 1.0 / SHOWN_WELL,
             ..self.against(bound, &reference)
         }
     }
@@ -373,7 +382,7 @@ impl Look<'_> {
 
     fn sure_of_well(&self, reading: &Reading) -> String {
         match &reading.tested {
-            Some(tested) if tested.well >= ln(SHOWN_WELL) => {
+            Some(tested) if reading.shown_well => {
                 format!(", shown with a confidence of 95 % (evidence {} to 1)", odds(tested.well))
             }
             Some(_) => {
