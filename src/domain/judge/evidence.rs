@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Frame,
+    Frame, SHOWN_WELL,
     mixture::Purse,
     null::{Edge, Pair},
-    quantile::{self, Ladder},
+    numbers::ln,
+    quantile::Comparison,
     split,
 };
 use crate::domain::{check::Trial, sample::Sample};
@@ -36,7 +37,7 @@ struct Purses {
     well: Purse,
 }
 
-/// Of the accepted false alarms, this part is for the error of what was recorded.
+/// Of the errors that are accepted, of false alarms or of wrong proofs, this part is for what was recorded.
 const RECORDED_PART: f64 = 0.5;
 
 impl Standing {
@@ -63,20 +64,10 @@ impl Standing {
         self.note_peak(at_ms);
     }
 
-    /// Everything that was observed so far, of which the quantile `p` is tested.
-    pub fn weigh_quantile(
-        &mut self,
-        frame: &Frame<'_>,
-        trial: Trial,
-        p: f64,
-        candidate: &Ladder,
-        baseline: &Ladder,
-        at_ms: u64,
-    ) {
+    /// Everything that was observed so far.
+    pub fn weigh_quantile(&mut self, trial: Trial, seen: &Comparison<'_>, at_ms: u64) {
         let (harm, well) = trial.refutes();
-        let tuning = frame.tuning();
-        let ln_e = |refute| quantile::ln_e(candidate, baseline, p, trial.edge, refute, tuning);
-        (self.harm, self.well) = (ln_e(harm), ln_e(well));
+        (self.harm, self.well) = (seen.ln_e(trial.edge, harm), seen.ln_e(trial.edge, well));
         self.note_peak(at_ms);
     }
 
@@ -88,11 +79,16 @@ impl Standing {
 }
 
 impl Frame<'_> {
+    /// The chance that the recorded baseline lies outside of its limits.
+    fn recorded_error(&self) -> f64 {
+        RECORDED_PART * self.alpha().min(1.0 / SHOWN_WELL)
+    }
+
     /// Between which rates the recorded baseline lies.
     fn recorded_rate(&self) -> Option<(f64, f64)> {
         match self.recorded {
             Some(Sample::Counts { bad, total }) if *total > 0 => {
-                Some(split::interval(*bad as f64, *total as f64, RECORDED_PART * self.alpha(), self.tuning()))
+                Some(split::interval(*bad as f64, *total as f64, self.recorded_error(), self.tuning()))
             }
             _ => None,
         }
@@ -100,7 +96,40 @@ impl Frame<'_> {
 
     /// How large E must be, as its logarithm, to count as harm.
     pub(super) fn enough_harm(&self, standing: &Standing) -> f64 {
-        let part = if standing.against_recorded { 1.0 - RECORDED_PART } else { 1.0 };
-        super::numbers::ln(1.0 / (part * self.alpha()))
+        self.enough(standing, self.alpha())
+    }
+
+    /// The same to count as a proof that all is well.
+    pub(super) fn enough_well(&self, standing: &Standing) -> f64 {
+        self.enough(standing, 1.0 / SHOWN_WELL)
+    }
+
+    fn enough(&self, standing: &Standing, accepted: f64) -> f64 {
+        let recorded = if standing.against_recorded { self.recorded_error() } else { 0.0 };
+        ln(1.0 / (accepted - recorded))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{check::Check, names::EntryName, sample::Measure, value::Kind};
+
+    #[test]
+    fn the_error_of_what_was_recorded_has_its_part_of_both_answers() {
+        let name = EntryName::new("errors").unwrap();
+        for (alpha, harm, well) in [("1%", 200.0, 1.0 / 0.045), ("50%", 1.0 / 0.475, 40.0)] {
+            let check = Check {
+                alpha: alpha.parse().unwrap(),
+                ..Check::new(name.clone(), Measure::Ratio, Kind::Ratio)
+            };
+            let frame = Frame { check: &check, recorded: None, tests: 1 };
+            let live = Standing::default();
+            assert!((frame.enough_harm(&live) - ln(1.0 / check.alpha.get())).abs() < 1e-12);
+            assert!((frame.enough_well(&live) - ln(20.0)).abs() < 1e-12);
+            let recorded = Standing { against_recorded: true, ..live };
+            assert!((frame.enough_harm(&recorded) - ln(harm)).abs() < 1e-9);
+            assert!((frame.enough_well(&recorded) - ln(well)).abs() < 1e-9);
+        }
     }
 }

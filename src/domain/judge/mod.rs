@@ -42,7 +42,7 @@ use super::{
 };
 
 /// The number of observations at which a prior is sharpest.
-const SHARPEST_AT: f64 = 1000.0;
+pub const SHARPEST_AT: f64 = 1000.0;
 
 /// That all is well is shown with a confidence of 95 %, a usual one for a bound: E of 20.
 pub const SHOWN_WELL: f64 = 20.0;

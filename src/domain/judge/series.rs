@@ -6,7 +6,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Frame, evidence::Standing, null::Pair, quantile::Ladder};
+use super::{
+    Frame,
+    evidence::Standing,
+    null::Pair,
+    quantile::{Comparison, Ladder},
+};
 use crate::domain::{
     bound::Bound,
     record::{Poll, Series},
@@ -154,9 +159,10 @@ impl Series {
         };
         let ladder = |h: &Histogram| Ladder::of_buckets(&h.bounds, &h.counts);
         let (candidate, baseline) = (ladder(candidate), ladder(baseline));
+        let seen = Comparison::new(&candidate, &baseline, p, frame.tuning());
         for trial in frame.trials() {
             let standing = evidence.entry(trial.key()).or_default();
-            standing.weigh_quantile(frame, trial, p, &candidate, &baseline, at_ms);
+            standing.weigh_quantile(trial, &seen, at_ms);
         }
     }
 

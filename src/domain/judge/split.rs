@@ -81,13 +81,28 @@ impl Split {
     /// The number on the first side of `total` at which the two-sided evidence is least.
     pub fn calm(&self, total: f64) -> f64 {
         let odds = ln(self.theta) - ln(1.0 - self.theta);
+        let (a, b) = self.before;
+        // ψ(z) is nearly ln(z − ½), and its slope nearly this: Newton's steps, kept within what is left
+        let steep = |z: f64| (1.0 + (0.5 + 1.0 / (6.0 * z)) / z) / z;
         let (mut low, mut high) = (0.0, total);
+        let mut at = (self.theta * (a + b + total - 1.0) + 0.5 - a).clamp(low, high);
         for _ in 0..60 {
-            let middle = 0.5 * (low + high);
-            let slope = digamma(self.before.0 + middle) - digamma(self.before.1 + total - middle) - odds;
-            if slope > 0.0 { high = middle } else { low = middle }
+            let slope = digamma(a + at) - digamma(b + total - at) - odds;
+            if slope > 0.0 {
+                high = at
+            } else {
+                low = at
+            }
+            let mut next = at - slope / (steep(a + at) + steep(b + total - at));
+            if !(low..=high).contains(&next) {
+                next = 0.5 * (low + high);
+            }
+            if (next - at).abs() <= 1e-13 * total {
+                return next;
+            }
+            at = next;
         }
-        0.5 * (low + high)
+        at
     }
 }
 

@@ -27,6 +27,10 @@ const LEAST_RATE: f64 = 1e-15;
 
 /// The logarithm of the factor by which `batch` multiplies the stake, all of `past` having come before it.
 pub fn ln_factor(past: Pair, batch: Pair, edge: Edge, refute: Refute) -> f64 {
+    // of a side that was never seen nothing was learned: a bet on its prior would only be lost
+    if past.candidate == 0.0 || (past.baseline == 0.0 && edge.times > 0.0) {
+        return 0.0;
+    }
     let candidate = (past.candidate_bad + PRIOR) / (past.candidate + 2.0 * PRIOR);
     let baseline = (past.baseline_bad + PRIOR) / (past.baseline + 2.0 * PRIOR);
     let allowed = match refute {
@@ -81,6 +85,10 @@ fn rate(theta: f64) -> f64 {
 /// On `candidate = times × baseline` the slope of the divergence is 0 where a quadratic is.
 fn root_on_ray(candidate: f64, baseline: f64, batch: Pair, times: f64) -> f64 {
     let (n, m) = (batch.candidate, batch.baseline);
+    // the pooled rate; near 1 the quadratic's roots would be too close to tell
+    if times == 1.0 {
+        return (n * candidate + m * baseline) / (n + m);
+    }
     let a = times * (n + m);
     let b = n * (candidate + times) + m * (1.0 + times * baseline);
     let c = n * candidate + m * baseline;
@@ -114,7 +122,13 @@ mod tests {
 
     #[test]
     fn nothing_is_said_before_something_was_learned() {
-        assert_eq!(ln_factor(Pair::default(), pair(9.0, 10.0, 0.0, 90.0), SAME, Refute::AtMost), 0.0);
+        for edge in [SAME, Edge { times: 1.2, plus: 0.0 }, Edge { times: 0.8, plus: 0.0 }] {
+            for refute in [Refute::AtMost, Refute::AtLeast] {
+                let first = pair(9.0, 10.0, 0.0, 90.0);
+                assert_eq!(ln_factor(Pair::default(), first, edge, refute), 0.0);
+                assert_eq!(ln_factor(pair(9.0, 10.0, 0.0, 0.0), first, edge, refute), 0.0);
+            }
+        }
     }
 
     #[test]
@@ -124,6 +138,13 @@ mod tests {
         // the same root, found on the line
         let line = root_on_line(0.03, 0.01, pair(0.0, 100.0, 0.0, 900.0), SAME, (0.0, 1.0));
         assert!((line - 0.012).abs() < 1e-15);
+    }
+
+    #[test]
+    fn where_all_was_bad_the_pooled_rate_keeps_its_digits() {
+        let past = pair(20576.0, 20576.0, 13.0, 14.0);
+        let found = ln_factor(past, pair(1769.0, 6644.0, 0.0, 2.0), SAME, Refute::AtMost);
+        assert!((found + 6526.337_328_288_5).abs() < 1e-6, "{found}");
     }
 
     #[test]

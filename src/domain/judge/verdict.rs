@@ -53,6 +53,8 @@ pub(super) struct Reading {
     /// The level was broken before the release already.
     pub was_bad: bool,
     pub tested: Option<Tested>,
+    /// A test has shown that all is well.
+    pub shown_well: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -152,7 +154,7 @@ impl Look<'_> {
         };
         let evidence = self.series.evidence.get(&trial.key()).copied().unwrap_or_default();
         let enough = self.frame.enough_harm(&evidence);
-        let shown_well = evidence.well >= ln(SHOWN_WELL);
+        let shown_well = evidence.well >= self.frame.enough_well(&evidence);
         let events = self.series.candidate.events();
         let inside = matches!((candidate, limit), (Some(c), Some(l)) if !trial.worse.beyond(c, l));
         let answer = if evidence.peak >= enough {
@@ -189,7 +191,14 @@ impl Look<'_> {
             at_ms: evidence.peak_ms,
             more_ms: (last && undecided).then(|| self.more_ms(trial)).flatten(),
         };
-        Reading { answer, candidate, limit, tested: Some(tested), ..self.against(bound, &reference) }
+        Reading {
+            answer,
+            candidate,
+            limit,
+            tested: Some(tested),
+            shown_well,
+            ..self.against(bound, &reference)
+        }
     }
 
     /// How much longer it takes to show that all is well, the present rates being the true ones. Where the candidate
@@ -285,6 +294,7 @@ impl Look<'_> {
             candidate: self.series.candidate_number(Measure::Gauge),
             limit: reference.number.map(|b| trial.edge.at(b)),
             tested: Some(tested),
+            shown_well: p_well <= 1.0 / SHOWN_WELL,
             ..self.against(bound, &reference)
         }
     }
@@ -372,7 +382,7 @@ impl Look<'_> {
 
     fn sure_of_well(&self, reading: &Reading) -> String {
         match &reading.tested {
-            Some(tested) if tested.well >= ln(SHOWN_WELL) => {
+            Some(tested) if reading.shown_well => {
                 format!(", shown with a confidence of 95 % (evidence {} to 1)", odds(tested.well))
             }
             Some(_) => {
