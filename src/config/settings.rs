@@ -158,6 +158,10 @@ pub(crate) struct WhenKeys {
     /// The job was cancelled: hold or rollback.
     #[serde(default = "hold")]
     cancelled: Reacting,
+    /// The requests are counted elsewhere than they were sent: hold, or `pass` where sessions stick or the checks
+    /// count something else, and it is only told.
+    #[serde(default = "hold")]
+    elsewhere: Reacting,
 }
 
 pub(crate) fn read_when(tree: &Node, problems: &mut Problems) -> Option<When> {
@@ -177,11 +181,18 @@ pub(crate) fn read_when(tree: &Node, problems: &mut Problems) -> Option<When> {
             problems.add(refused(at.position, &format!("when.{key}"), message));
         }
     }
+    if let (Reacting(Reaction::Extend(_) | Reaction::Rollback), Some(at)) =
+        (keys.elsewhere, node.get("elsewhere"))
+    {
+        let message = "only `hold` or `pass`";
+        problems.add(refused(at.position, "when.elsewhere", message));
+    }
     Some(When {
         fail: keys.fail.0,
         insufficient: keys.insufficient.0,
         error: keys.error.0,
         cancelled: keys.cancelled.0,
+        elsewhere: keys.elsewhere.0,
     })
 }
 

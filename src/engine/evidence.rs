@@ -38,7 +38,7 @@ impl Engine<'_> {
         let origins = (world.iter())
             .filter_map(|(name, seen)| Some((name.clone(), super::open::origin(seen).ok()?)))
             .collect();
-        let scene = Scene { release: None, origins: &origins, world: &world, asking: Asking::Baseline };
+        let scene = Scene { release: None, origins: &origins, world: &world, asking: Asking::Standing };
         let from = self.clock.now().checked_sub(LOOK_BACK).unwrap_or_else(|_| self.clock.now());
         let first = self.measure(&scene, &|_| from, &Cursors::new()).await;
         let mut rates = Rates::new();

@@ -61,9 +61,7 @@ impl Scene<'_> {
 pub(crate) enum Asking {
     /// What is under test, and the baseline where it has traffic.
     UnderTest,
-    /// The baseline alone, whatever traffic it has.
-    Baseline,
-    /// The baseline, and what is asked of the whole.
+    /// The baseline, whatever traffic it has, and what is asked of the whole.
     Standing,
 }
 
@@ -133,7 +131,6 @@ impl Engine<'_> {
                 }
                 match self.reach(entry, &service.name) {
                     Reach::None => {}
-                    Reach::Whole if scene.asking == Asking::Baseline => {}
                     Reach::Whole => asks.push(self.ask(scene, entry, &service.name, origin, Role::Candidate)),
                     Reach::Sides => {
                         if tested {
@@ -243,7 +240,7 @@ impl Engine<'_> {
             })
             .collect();
         let scene =
-            Scene { release: None, origins: &opened.targets, world: &world, asking: Asking::Baseline };
+            Scene { release: None, origins: &opened.targets, world: &world, asking: Asking::Standing };
         self.measure(&scene, &|_| self.clock.now(), &Cursors::new()).await.cursors
     }
 
@@ -259,13 +256,15 @@ impl Engine<'_> {
             release: Some(release),
             origins: &release.opened.targets,
             world: &world,
-            asking: Asking::Baseline,
+            asking: Asking::Standing,
         };
         let round = self.measure(&scene, &|_| from, cursors).await;
         let mut evidence = Evidence::new();
         for ((check, target), pair) in round.samples {
-            if pair.baseline != Sample::Empty {
-                evidence.entry(check).or_default().insert(target, pair.baseline);
+            // of the whole there are no sides: what it was before is what it is compared with
+            let before = if pair.baseline == Sample::Empty { pair.candidate } else { pair.baseline };
+            if before != Sample::Empty {
+                evidence.entry(check).or_default().insert(target, before);
             }
         }
         evidence

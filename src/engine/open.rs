@@ -163,11 +163,7 @@ impl Engine<'_> {
     pub(crate) async fn record_baseline(&self, ledger: &mut Ledger<'_>) -> Result<(), Failure> {
         let Some(release) = ledger.history.open().cloned() else { return Ok(()) };
         let needed = self.unit.checks.iter().any(|c| c.check.remembers());
-        if !needed
-            || !release.recorded.is_empty()
-            || release.split != release.origin_split()
-            || release.opened.cursors.is_empty()
-        {
+        if !needed || !release.recorded.is_empty() || release.split != release.origin_split() {
             return Ok(());
         }
         let (samples, seconds) = self.measure_baseline(&release).await;

@@ -116,6 +116,8 @@ pub struct When {
     pub insufficient: Reaction,
     pub error: Reaction,
     pub cancelled: Reaction,
+    /// Traffic is counted elsewhere than it was sent: hold or pass.
+    pub elsewhere: Reaction,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +138,7 @@ impl Default for When {
             insufficient: Reaction::Hold,
             error: Reaction::Hold,
             cancelled: Reaction::Hold,
+            elsewhere: Reaction::Hold,
         }
     }
 }

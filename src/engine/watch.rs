@@ -239,7 +239,8 @@ impl Engine<'_> {
     /// Too little evidence is a pass where the file says so. A candidate that is not healthy, and traffic that goes
     /// elsewhere, are no question of evidence.
     fn taken_for_pass(&self, release: &Release, run: &Run, verdict: Verdict) -> Verdict {
-        let only_thin = run.health_judgements(release).is_empty() && run.truth_judgements(release).is_empty();
+        let only_thin = run.health_judgements(release).is_empty()
+            && !run.truth_judgements(self, release).iter().any(|j| j.decides);
         if verdict != Verdict::Insufficient || self.unit.when.insufficient != Reaction::Pass || !only_thin {
             return verdict;
         }
@@ -341,7 +342,7 @@ impl Engine<'_> {
             }
         }
         all.extend(run.health_judgements(release));
-        all.extend(run.truth_judgements(release));
+        all.extend(run.truth_judgements(self, release));
         all
     }
 
@@ -588,7 +589,7 @@ impl Run {
     }
 
     /// Traffic that goes elsewhere than it was sent never passes: the numbers are another split's.
-    fn truth_judgements(&self, release: &Release) -> Vec<Judgement> {
+    fn truth_judgements(&self, engine: &Engine<'_>, release: &Release) -> Vec<Judgement> {
         let off = self.watched.truth.iter().filter_map(|(target, truth)| match truth.state {
             truth::State::Off { observed, requests } => Some((target, observed, requests)),
             _ => None,
@@ -601,14 +602,14 @@ impl Run {
                 limit: Some(set.fraction()),
                 kind: Kind::Ratio,
                 events: requests,
+                decides: engine.unit.when.elsewhere != Reaction::Pass,
                 ..told(
                     EntryName::new("traffic").ok()?,
                     target,
                     Verdict::Insufficient,
                     format!(
-                        "traffic: {percent:.1} % of {requests} requests were counted on the candidate, and {}% is set: \
-                         sticky sessions, another rule, or a change that has not arrived",
-                        set.typed()
+                        "traffic: {percent:.1} % of {requests} requests were counted on the candidate, and {set} is set: \
+                         sticky sessions, another rule, or a change that has not arrived"
                     ),
                     "the counted share agrees with the one that was set",
                 )

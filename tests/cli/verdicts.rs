@@ -179,12 +179,19 @@ async fn traffic_that_goes_elsewhere_than_it_was_sent_never_passes() {
     stage.run("shift-traffic --to 10").await.ends(0);
     let ran = stage.run("verify-metrics").await.ends(11);
     assert!(
-        ran.text().contains("requests were counted on the candidate, and 10% is set: sticky"),
+        ran.text().contains("requests were counted on the candidate, and 10 % is set: sticky"),
         "{}",
         ran.text()
     );
     stage.run("shift-traffic --to 100").await.ends(15);
+    let config = std::fs::read_to_string(stage.path("tidegate.yml")).unwrap();
+    std::fs::write(stage.path("told.yml"), format!("{config}when: {{elsewhere: pass}}\n")).unwrap();
+    let ran = stage.run("verify-metrics --config told.yml").await.ends(0);
+    assert!(ran.text().contains("10 % is set: sticky"), "{}", ran.text());
     green.store(100, Ordering::SeqCst);
+    stage.run("rollback").await.ends(0);
+    stage.run("deploy --release v3").await.ends(0);
+    stage.run("shift-traffic --to 10").await.ends(0);
     let ran = stage.run("verify-metrics").await.ends(0);
     assert!(!ran.text().contains("sticky"), "{}", ran.text());
 }
