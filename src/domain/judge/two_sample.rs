@@ -144,7 +144,7 @@ mod tests {
     fn where_all_was_bad_the_pooled_rate_keeps_its_digits() {
         let past = pair(20576.0, 20576.0, 13.0, 14.0);
         let found = ln_factor(past, pair(1769.0, 6644.0, 0.0, 2.0), SAME, Refute::AtMost);
-        assert!((found + 6526.337_328_288_5).abs() < 1e-6, "{found}");
+        assert!((found + 6_526.337_328_288_5).abs() < 1e-6, "{found}");
     }
 
     #[test]
