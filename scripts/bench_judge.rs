@@ -39,7 +39,10 @@ fn main() -> Result<(), String> {
         each(10_000, || two_sample::ln_factor(black_box(past), black_box(batch), edge, Refute::AtMost)),
     );
     let mut purse = Purse::default();
-    show("mixture_ns", each(10_000, || purse.bet(black_box(past), black_box(batch), edge, Refute::AtMost)));
+    show(
+        "mixture_ns",
+        each(10_000, || purse.bet(black_box(past), black_box(batch), edge, Refute::AtMost, 1.0)),
+    );
     let (x, y) = (normal(1, 60), normal(2, 60));
     show("ranks_ns", each(1000, || Ranks::new(black_box(&x), black_box(&y)).p_greater()));
     let (x, y) = (normal(3, 10_000), normal(4, 10_000));
