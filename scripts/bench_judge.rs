@@ -39,17 +39,29 @@ fn main() -> Result<(), String> {
         each(10_000, || two_sample::ln_factor(black_box(past), black_box(batch), edge, Refute::AtMost)),
     );
     let mut purse = Purse::default();
-    show("mixture_ns", each(10_000, || purse.bet(black_box(past), black_box(batch), edge, Refute::AtMost)));
+    show(
+        "mixture_ns",
+        each(10_000, || purse.bet(black_box(past), black_box(batch), edge, Refute::AtMost, 1.0)),
+    );
     let (x, y) = (normal(1, 60), normal(2, 60));
     show("ranks_ns", each(1000, || Ranks::new(black_box(&x), black_box(&y)).p_greater()));
     let (x, y) = (normal(3, 10_000), normal(4, 10_000));
     show("interval_ns", each(1, || Ranks::new(black_box(&x), black_box(&y)).shift(0.05)));
     show("checks_ns", checks()?);
+    // from ten thousand polls to a million
+    let checks: Vec<Check> =
+        [Measure::Ratio, Measure::Gauge, Measure::Quantile(0.95)].into_iter().filter_map(check).collect();
+    let mut watches: Vec<(&Check, Series)> = checks.iter().map(|check| (check, Series::default())).collect();
+    let mut push = |polls: std::ops::Range<u64>| {
+        for (check, series) in &mut watches {
+            let frame = Frame { check, recorded: None, tests: 1 };
+            polls.clone().for_each(|index| series.push(&frame, poll(check.measure, index)));
+        }
+    };
+    push(0..10_000);
     let before = resident_kib();
-    let kept = [Measure::Ratio, Measure::Gauge, Measure::Quantile(0.95)].map(long_watch);
-    let after = resident_kib();
-    black_box(kept);
-    println!("grown_kib {}", after.saturating_sub(before));
+    push(10_000..1_000_000);
+    println!("grown_kib {}", resident_kib().saturating_sub(before));
     Ok(())
 }
 
@@ -118,17 +130,6 @@ fn checks() -> Result<Duration, String> {
         index += 1;
     };
     Ok(each(1, next))
-}
-
-/// A million polls.
-fn long_watch(measure: Measure) -> Option<Series> {
-    let check = check(measure)?;
-    let frame = Frame { check: &check, recorded: None, tests: 1 };
-    let mut series = Series::default();
-    for index in 0..1_000_000 {
-        series.push(&frame, poll(measure, index));
-    }
-    Some(series)
 }
 
 /// Resident memory of this process.

@@ -192,10 +192,8 @@ fn quantiles(asked: &Asked) -> Table {
                 table.row([name].into_iter().chain(alphas(runs, &found)));
             }
             let name = format!("p{}, single values, 60 polls, {}", p * 100.0, percent(share));
-            let runs = asked.runs.div_ceil(4);
-            let found: Vec<Found> = (nulls::ALPHAS.iter())
-                .map(|a| nulls::values(world, *a, nulls::SHARPEST_AT, 60, runs, asked.seed, &name))
-                .collect();
+            let runs = asked.runs.div_ceil(10);
+            let found = nulls::values(world, &nulls::ALPHAS, nulls::SHARPEST_AT, 60, runs, asked.seed, &name);
             table.row([name].into_iter().chain(alphas(runs, &found)));
         }
     }

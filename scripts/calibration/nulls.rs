@@ -85,33 +85,43 @@ pub fn histogram(world: Latencies, polls: usize, n: u64, seed: u64, cell: &str) 
     transposed(&all, |o| o.failed)
 }
 
-/// Single values: the quantile's test itself, at every poll.
+/// Single values: the quantile's test itself, at every poll, for each alpha.
 pub fn values(
     world: Latencies,
-    alpha: f64,
+    alphas: &[f64],
     sharpest_at: f64,
     polls: usize,
     n: u64,
     seed: u64,
     cell: &str,
-) -> Found {
-    let tuning = Tuning { alpha, sharpest_at };
-    let at = runs(n, |run| {
+) -> Vec<Found> {
+    let all = runs(n, |run| {
         let mut rng = rng(seed, cell, run);
         let [(c, n), (b, m)] = world.sides();
         let (mut mine, mut theirs) = (Vec::new(), Vec::new());
-        (1..=polls).find(|_| {
+        let mut first = vec![None; alphas.len()];
+        for poll in 1..=polls {
             mine.extend(c.values(&mut rng, n));
             theirs.extend(b.values(&mut rng, m));
             // nearly sorted already the next time
             mine.sort_by(f64::total_cmp);
             theirs.sort_by(f64::total_cmp);
-            let (mine, theirs) =
-                (Ladder::of_values(mine.iter().copied()), Ladder::of_values(theirs.iter().copied()));
-            quantile::ln_e(&mine, &theirs, world.p, SAME, Refute::AtMost, tuning) >= ln(1.0 / alpha)
-        })
+            let ladder = |values: &[f64]| Ladder::of_values(values.iter().copied());
+            let (mine, theirs) = (ladder(&mine), ladder(&theirs));
+            for (first, alpha) in first.iter_mut().zip(alphas).filter(|(first, _)| first.is_none()) {
+                let tuning = Tuning { alpha: *alpha, sharpest_at };
+                let harm = quantile::ln_e(&mine, &theirs, world.p, SAME, Refute::AtMost, tuning);
+                *first = (harm >= ln(1.0 / alpha)).then_some(poll);
+            }
+            if first.iter().all(Option::is_some) {
+                break;
+            }
+        }
+        first
     });
-    Found { at }
+    (0..alphas.len())
+        .map(|i| Found { at: all.iter().map(|run| run.get(i).copied().flatten()).collect() })
+        .collect()
 }
 
 /// Gauges, compared by rank once at the end of 60 polls: by the product, and as plain Mann-Whitney.

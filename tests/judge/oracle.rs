@@ -28,11 +28,12 @@ const CLOSE: f64 = 1e-9;
 fn ask(name: &str, questions: &[Value]) -> Vec<Vec<Option<f64>>> {
     let python =
         std::env::var_os("TIDEGATE_TEST_SCIPY").map(|folder| PathBuf::from(folder).join("bin/python"));
-    let python = python.filter(|p| p.exists()).unwrap_or_else(|| {
-        panic!(
-            "there is no SciPy: run `. scripts/setup; need_scipy` before the test, or all of `scripts/test`"
-        )
-    });
+    let python = python.filter(|python| python.exists());
+    assert!(
+        python.is_some(),
+        "SciPy is missing: run `. scripts/setup; need_scipy` first, or all of `scripts/test`"
+    );
+    let python = python.unwrap();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/judge/oracle.py");
     let mut child =
         Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -271,7 +272,7 @@ fn a_purse_holds_what_its_words_say() {
             let ((c, n), (b, m)) = (side(rates[0]), side(rates[1]));
             batches.push([c, n, b, m]);
             let batch = as_pair([c, n, b, m]);
-            purse.bet(past, batch, Edge { times, plus: 0.0 }, Refute::AtMost);
+            purse.bet(past, batch, Edge { times, plus: 0.0 }, Refute::AtMost, 1.0);
             past.add(batch);
         }
         questions.push(json!([batches, times]));

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Frame, SHOWN_WELL,
+    Frame, SHOWN_WELL, clusters,
     mixture::Purse,
     null::{Edge, Pair},
     numbers::ln,
@@ -41,8 +41,10 @@ struct Purses {
 const RECORDED_PART: f64 = 0.5;
 
 impl Standing {
-    /// One more batch of a ratio; `past` is all before it.
-    pub fn weigh_ratio(&mut self, frame: &Frame<'_>, trial: Trial, past: Pair, batch: Pair, at_ms: u64) {
+    /// One more batch of a ratio; `before` is all before it, batch by batch.
+    pub fn weigh_ratio(&mut self, frame: &Frame<'_>, trial: Trial, before: &[Pair], batch: Pair, at_ms: u64) {
+        let mut past = Pair::default();
+        before.iter().for_each(|pair| past.add(*pair));
         let purses = self.purses.get_or_insert_default();
         let (harm, well) = trial.refutes();
         let (mut harm_edge, mut well_edge) = (trial.edge, trial.edge);
@@ -58,8 +60,10 @@ impl Standing {
             };
             (harm_edge, well_edge) = (fixed(for_harm), fixed(for_well));
         }
-        purses.harm.bet(past, batch, harm_edge, harm);
-        purses.well.bet(past, batch, well_edge, well);
+        let with_baseline = harm_edge.times > 0.0;
+        let clusters = clusters::size(before.iter().copied(), with_baseline);
+        purses.harm.bet(past, batch, harm_edge, harm, clusters);
+        purses.well.bet(past, batch, well_edge, well, clusters);
         (self.harm, self.well) = (purses.harm.ln_e(), purses.well.ln_e());
         self.note_peak(at_ms);
     }

@@ -74,7 +74,7 @@ impl Traffic {
                 };
                 let (mut purse, mut past) = (Purse::default(), Pair::default());
                 for _ in 0..BATCHES {
-                    purse.bet(past, batch, edge, refute);
+                    purse.bet(past, batch, edge, refute, 1.0);
                     past.add(batch);
                 }
                 purse.ln_e()

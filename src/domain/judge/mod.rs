@@ -5,6 +5,7 @@
 //! | file | question | from |
 //! |---|---|---|
 //! | [`mixture`] | is one ratio worse than another, or than a level? | a mixture of the next two |
+//! | [`clusters`] | how many bad events come together? | dispersion of quasi-likelihood |
 //! | [`two_sample`] | the same, both rates learned on the way | Turner, Ly and Grünwald |
 //! | [`wager`] | the same, no rate known | likelihood ratios of Poisson counts |
 //! | [`split`] | does a share of events agree with what it should be? | beta-binomial martingale |
@@ -16,6 +17,7 @@
 //! All but `rank` and `threshold` may be looked at after every poll: the chance that they *ever* alarm falsely
 //! stays below the rate that was chosen.
 
+pub mod clusters;
 pub mod evidence;
 pub mod forecast;
 pub mod mixture;

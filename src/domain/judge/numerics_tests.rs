@@ -73,7 +73,7 @@ proptest! {
             for level in [0.0, 0.5, 2.0] {
                 prop_assert!(is_ln_e(wager::ln_factor(batch, edge, level)), "{batch:?} {level}");
             }
-            purse.bet(past, batch, edge, refute);
+            purse.bet(past, batch, edge, refute, 1.0);
             past.add(batch);
             prop_assert!(is_ln_e(purse.ln_e()), "{purse:?}");
             let p = (-purse.ln_e()).exp().min(1.0);
@@ -177,7 +177,7 @@ fn a_million_batches_neither_overflow_nor_lose_the_stake() {
         let batch = Pair { candidate_bad: bad, candidate: 100.0, baseline_bad: 9.0, baseline: 900.0 };
         let (mut purse, mut past) = (Purse::default(), Pair::default());
         for _ in 0..1_000_000 {
-            purse.bet(past, batch, edge, refute);
+            purse.bet(past, batch, edge, refute, 1.0);
             past.add(batch);
         }
         assert!(is_ln_e(purse.ln_e()) && purse.ln_e() > -1e9, "{bad} {refute:?}: {}", purse.ln_e());

@@ -80,10 +80,11 @@ impl Series {
     pub fn close_batch(&mut self, frame: &Frame<'_>) {
         let Some(batch) = self.open.take() else { return };
         if frame.check.measure == Measure::Ratio {
-            let (past, now) = (self.past(frame), frame.pair(&batch));
+            let before: Vec<Pair> = self.batches.iter().map(|batch| frame.pair(batch)).collect();
+            let now = frame.pair(&batch);
             for trial in frame.trials() {
                 let evidence = self.evidence.entry(trial.key()).or_default();
-                evidence.weigh_ratio(frame, trial, past, now, batch.to_ms);
+                evidence.weigh_ratio(frame, trial, &before, now, batch.to_ms);
             }
         }
         self.batches.push(batch);
@@ -134,15 +135,6 @@ impl Series {
             again.close_batch(frame);
         }
         again
-    }
-
-    /// All closed batches in one.
-    fn past(&self, frame: &Frame<'_>) -> Pair {
-        let mut past = Pair::default();
-        for batch in &self.batches {
-            past.add(frame.pair(batch));
-        }
-        past
     }
 
     /// Weighs both histograms as they stand.
