@@ -370,6 +370,9 @@ pub struct Series {
     /// When the last events of the candidate and of the baseline came.
     #[serde(default)]
     pub heard_ms: (u64, u64),
+    /// The longest time between two moments at which they came: a source tells in steps of its own.
+    #[serde(default)]
+    pub gap_ms: (u64, u64),
     /// Polls that answered with something that is no number.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub no_numbers: u32,

@@ -33,10 +33,12 @@ impl Series {
         }
         self.candidate.add(&poll.candidate);
         self.baseline.add(&poll.baseline);
-        for (sample, heard_ms) in
-            [(&poll.candidate, &mut self.heard_ms.0), (&poll.baseline, &mut self.heard_ms.1)]
-        {
+        for (sample, heard_ms, gap_ms) in [
+            (&poll.candidate, &mut self.heard_ms.0, &mut self.gap_ms.0),
+            (&poll.baseline, &mut self.heard_ms.1, &mut self.gap_ms.1),
+        ] {
             if sample.events() > 0 {
+                *gap_ms = (*gap_ms).max(poll.to_ms.saturating_sub(*heard_ms));
                 *heard_ms = poll.to_ms;
             }
         }
@@ -111,6 +113,7 @@ impl Series {
             candidate_values: self.candidate_values,
             baseline_values: self.baseline_values,
             heard_ms: self.heard_ms,
+            gap_ms: self.gap_ms,
             no_numbers: self.no_numbers,
             ..Series::default()
         };

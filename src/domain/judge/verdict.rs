@@ -29,6 +29,9 @@ use crate::domain::{
 const RANK_VALUES_MIN: usize = 8;
 /// A side that had events is silent when this many were to be expected since the last.
 const SILENT_EVENTS: f64 = 12.0;
+/// And when it has been quiet for so many times the longest pause it had before, and for this part of the watch.
+const SILENT_GAPS: u64 = 3;
+const SILENT_LEAST: u64 = 10;
 /// A gauge that had values is silent when it had none for this part of the watch.
 const SILENT_PART: u64 = 3;
 
@@ -308,9 +311,12 @@ impl Look<'_> {
         if series.candidate.events() == 0 && !matches!(series.candidate, Sample::Events(_)) {
             return Some(Why::Nothing);
         }
-        let silent = |side, sample: &Sample, values: u64, heard_ms: u64| {
+        let silent = |side, sample: &Sample, values: u64, heard_ms: u64, gap_ms: u64| {
             let ms = self.watched_ms.saturating_sub(heard_ms);
+            // a source tells in steps of its own, and not of the newest moments
+            let usual = gap_ms.saturating_mul(SILENT_GAPS).max(self.watched_ms / SILENT_LEAST);
             let stopped = match sample {
+                _ if ms <= usual => false,
                 Sample::Counts { .. } | Sample::Histogram(_) if heard_ms > 0 => {
                     sample.events() as f64 / heard_ms as f64 * ms as f64 >= SILENT_EVENTS
                 }
@@ -321,8 +327,9 @@ impl Look<'_> {
         };
         let compared =
             self.frame.check.fail.iter().any(Bound::needs_baseline) && !self.frame.check.against_recorded;
-        silent("candidate", &series.candidate, series.candidate_values.1, series.heard_ms.0).or_else(|| {
-            silent("baseline", &series.baseline, series.baseline_values.1, series.heard_ms.1)
+        let (heard, gap) = (series.heard_ms, series.gap_ms);
+        silent("candidate", &series.candidate, series.candidate_values.1, heard.0, gap.0).or_else(|| {
+            silent("baseline", &series.baseline, series.baseline_values.1, heard.1, gap.1)
                 .filter(|_| compared)
         })
     }

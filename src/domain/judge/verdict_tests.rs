@@ -386,3 +386,16 @@ fn a_million_polls_take_no_more_room_than_some_hundred_batches() {
     assert!(c.series.batches.len() < 500, "{}", c.series.batches.len());
     assert!(c.series.polls.len() <= 2);
 }
+
+#[test]
+fn a_source_that_tells_in_steps_is_not_silent_between_them() {
+    // a hundred events a second, told once a minute, looked at every ten seconds
+    let mut c = worse(Some(100));
+    for _ in 0..5 {
+        c.polls(5, Sample::Empty, Sample::Empty).poll(counts(60, 6000), counts(540, 54_000));
+    }
+    c.polls(5, Sample::Empty, Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Pass, "{}", c.judgement().sentence);
+    c.polls(14, Sample::Empty, Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Insufficient, "{}", c.judgement().sentence);
+}
