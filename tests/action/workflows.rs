@@ -160,7 +160,10 @@ fn a_hotfix_goes_straight_to_the_end_and_says_who_and_which_run() {
     let why = "octocat, https://github.com/acme/shop/actions/runs/4711";
     assert!(site.first.journal().iter().any(|record| record.contains(why)));
     assert!(
-        ran.step("rollout").summary.as_ref().is_some_and(|page| page.contains("**")),
+        ran.step("rollout")
+            .summary
+            .as_ref()
+            .is_some_and(|page| page.contains("**HOTFIX past the gate: octocat")),
         "in bold on the page"
     );
 }
