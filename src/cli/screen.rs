@@ -180,7 +180,11 @@ pub(super) fn refuse_on_ci(message: &str, commands: &clap::Command) {
     let message = message.split("\n\nFor more information").next().unwrap_or(message);
     let by_inputs = std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("INPUT_"));
     let message = match by_inputs {
-        true => super::action::as_inputs(message, &command, commands),
+        // flags that nobody typed
+        true => {
+            let message = message.split("\n\nUsage: ").next().unwrap_or(message);
+            super::action::as_inputs(message, &command, commands)
+        }
         false => message.to_string(),
     };
     let failure = Failure::usage(message);

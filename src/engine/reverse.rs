@@ -19,7 +19,7 @@ const LISTED_MAX: usize = 10;
 
 impl Engine<'_> {
     /// After a `finish`: a release of its own that goes back to `version`: deploy, health, all traffic.
-    pub(super) async fn reverse(&self, version: &ReleaseName) -> Result<Done, Failure> {
+    pub(super) async fn reverse(&self, version: &ReleaseName, reason: Option<&str>) -> Result<Done, Failure> {
         self.leased(async |ledger| {
             if let Some(open) = ledger.history.open()
                 && open.opened.reverse_to.as_ref() != Some(version)
@@ -47,9 +47,8 @@ impl Engine<'_> {
                 hotfix: true,
             };
             let moved = self.move_traffic(ledger, &goal).await?;
-            ledger
-                .append(Event::Closed { how: Closing::Finished, reason: Some("reverse release".into()) })
-                .await?;
+            let reason = Some(reason.unwrap_or("reverse release").into());
+            ledger.append(Event::Closed { how: Closing::Finished, reason }).await?;
             if let Some(moved) = &moved {
                 self.tell_moves(moved);
             }

@@ -45,7 +45,7 @@ impl Engine<'_> {
     pub async fn rollback(&self, how: &Rollback) -> Result<Done, Failure> {
         self.whole_unit("rollback")?;
         if let Some(version) = &how.to {
-            return self.reverse(version).await;
+            return self.reverse(version, how.reason.as_deref()).await;
         }
         let mut ledger = match Ledger::load(self).await {
             Ok(ledger) => ledger,

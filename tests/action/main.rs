@@ -65,3 +65,5 @@ mod release;
 mod runner;
 mod setup;
 mod words;
+mod workflow;
+mod workflows;

@@ -105,6 +105,10 @@ async fn a_release_goes_out_by_the_steps_of_a_workflow() {
     );
     assert_eq!(refused.output("exit-code"), "2");
     assert!(refused.summary.contains("tidegate shift-traffic"), "{}", refused.summary);
+    let (ran, reasonless) = job.step("action rollout", &[("SKIP-CANARY", "true"), release]).await;
+    ran.ends(2);
+    let told = reasonless.output("sentence");
+    assert!(told.ends_with("not provided:   input `hotfix-reason`"), "{told}");
     let (ran, stranger) = job.step("action shift-traffic", &[("TOO", "10"), release]).await;
     let text = ran.ends(2).text();
     assert!(text.contains("input `too`: `shift-traffic` has no such input; did you mean `to`?"), "{text}");

@@ -160,7 +160,9 @@ async fn after_a_finish_it_goes_back_as_a_release_of_its_own() {
     assert_eq!(stage.green().await, 100.0);
     let refused = stage.run("rollback").await.ends(15);
     assert!(refused.err.contains("--to"), "{}", refused.err);
-    stage.run("rollback --to v1").await.ends(0);
+    stage.run("rollback --to v1 --reason smells").await.ends(0);
+    let told = stage.run("status").await.ends(0).text();
+    assert!(told.contains("smells"), "{told}");
     assert_eq!(stage.green().await, 0.0);
     // asked for again, it does not deploy again and go to the other side
     let again = stage.run("rollback --to v1 --output json").await.ends(0).json();

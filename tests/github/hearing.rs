@@ -62,7 +62,7 @@ async fn a_release_is_one_deployment_with_a_status_per_stage_whichever_process_t
     assert_eq!(states(&double), [["in_progress", "in_progress", "in_progress", "success"]]);
     let state = double.state();
     let (made, statuses) = &state.news.deployments[0];
-    assert_eq!(made["ref"], "c0ffee");
+    assert_eq!(made["ref"], "v1");
     assert_eq!(made["payload"], json!({"tidegate": "shop/production/v1#2"}));
     assert_eq!(made["production_environment"], json!(true));
     assert_eq!(statuses[1]["log_url"], "https://github.com/acme/shop/actions/runs/42");

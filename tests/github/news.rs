@@ -22,6 +22,8 @@ pub struct News {
     pub issues: Vec<(Value, Vec<Value>)>,
     /// Who approved the run, and in which words GitHub says so.
     pub approvals: Vec<(String, String)>,
+    /// Names that are no tag, branch or commit of the repository.
+    pub no_refs: Vec<String>,
     examples: [Value; 5],
 }
 
@@ -34,6 +36,7 @@ impl News {
             deployments: Vec::new(),
             issues: Vec::new(),
             approvals: Vec::new(),
+            no_refs: Vec::new(),
             examples: [
                 example("/deployments", "post", 201),
                 example("/deployments/{deployment_id}/statuses", "post", 201),
@@ -86,6 +89,9 @@ impl News {
                 }
                 if !well_described(&body) {
                     return invalid("Validation Failed");
+                }
+                if self.no_refs.iter().any(|name| body["ref"] == json!(name)) {
+                    return invalid(&format!("No ref found for: {}", body["ref"]));
                 }
                 let fields = ["environment", "task", "payload", "description", "production_environment"];
                 let mut kept: Value = fields.iter().map(|name| (*name, body[*name].clone())).collect();

@@ -73,6 +73,18 @@ impl World {
 }
 
 #[tokio::test]
+async fn a_deployment_is_of_the_release_and_of_the_runs_commit_only_where_that_is_no_tag() {
+    for (no_refs, wanted) in [(vec![], "v1"), (vec!["v1".to_string()], "c0ffee")] {
+        let world = World::make(CONFIG).await;
+        world.double.state().news.no_refs = no_refs;
+        world.run("rollout --release v1").await.ends(0);
+        let state = world.double.state();
+        let [(deployment, _)] = &state.news.deployments[..] else { panic!("one deployment") };
+        assert_eq!(deployment["ref"], wanted);
+    }
+}
+
+#[tokio::test]
 async fn a_rollout_is_a_deployment_whose_statuses_are_its_stages() {
     let world = World::make(CONFIG).await;
     world.double.state().news.approvals =

@@ -75,6 +75,8 @@ const READ_MAX: usize = 5;
 /// GitHub takes no more.
 const DESCRIPTION_CHARS_MAX: usize = 140;
 const WRITE: &str = "deployments: write";
+/// What GitHub answers where the repository has no such tag, branch or commit.
+const NO_SUCH_REF: u16 = 422;
 
 #[derive(Deserialize)]
 struct Deployment {
@@ -208,27 +210,37 @@ impl GitHubDeployment {
         if !matches!(news.occasion, Occasion::Opened | Occasion::Stage | Occasion::Finished) {
             return Ok(None);
         }
-        let body = json!({
-            "ref": self.commit.clone().unwrap_or_else(|| news.attempt.release.to_string()),
+        // a run may be for another commit than the release that it is given; not every release is a tag
+        let release = news.attempt.release.to_string();
+        let commit = self.commit.as_ref().filter(|commit| **commit != release);
+        let mut refused = None;
+        for at in std::iter::once(&release).chain(commit) {
+            let call = self.write("make the deployment", "/deployments", self.made(news, &wanted, at));
+            match self.github.ask(cx, &call).await {
+                Ok(answer) if answer.status == NO_SUCH_REF => refused = Some(answer.refused(&call)),
+                Ok(answer) => return Ok(Some(answer.json::<Deployment>(&call)?.id)),
+                // the answer was lost, and perhaps nothing else
+                Err(fault) if fault.treat == Treat::OutcomeUnknown => {
+                    return find().await?.map(Some).ok_or(fault);
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        refused.map_or(Ok(None), Err)
+    }
+
+    fn made(&self, news: &News, mark: &str, at: &str) -> Value {
+        json!({
+            "ref": at,
             "task": TASK,
             // GitHub is to judge nothing and to merge nothing: that is decided here
             "auto_merge": false,
             "required_contexts": [],
-            "payload": {"tidegate": wanted},
+            "payload": {"tidegate": mark},
             "environment": self.environment,
             "description": described(&format!("{} by tidegate", news.attempt.release)),
             "production_environment": self.production,
-        });
-        let call = self.write("make the deployment", "/deployments", body);
-        match self.github.ask(cx, &call).await {
-            Ok(answer) => Ok(Some(answer.json::<Deployment>(&call)?.id)),
-            // the answer was lost, and perhaps nothing else
-            Err(fault) if fault.treat == Treat::OutcomeUnknown => match find().await? {
-                Some(id) => Ok(Some(id)),
-                None => Err(fault),
-            },
-            Err(fault) => Err(fault),
-        }
+        })
     }
 
     /// GitHub ends those before only where the environment is not production, and never one whose release
