@@ -3,7 +3,8 @@
 import { readFileSync } from "node:fs";
 
 const modules = `${process.env.TIDEGATE_TEST_WORKFLOWS}/node_modules/@actions`;
-const { parseWorkflow, convertWorkflowTemplate, NoOperationTraceWriter } = await import(`${modules}/workflow-parser/dist/index.js`);
+const { parseWorkflow, convertWorkflowTemplate, NoOperationTraceWriter } =
+  await import(`${modules}/workflow-parser/dist/index.js`);
 const { data, Evaluator, Lexer, Parser } = await import(`${modules}/expressions/dist/index.js`);
 
 const question = JSON.parse(readFileSync(0, "utf8"));
@@ -15,8 +16,10 @@ const template = await convertWorkflowTemplate(parsed.context, parsed.value);
 if (template.errors?.length > 0) refuse(template.errors.map((error) => error.Message));
 
 const contexts = JSON.parse(JSON.stringify(question.contexts ?? {}), data.reviver);
-const status = { always: true, success: question.status === "success", failure: question.status === "failure", cancelled: question.status === "cancelled" };
-const functions = Object.entries(status).map(([name, is]) => ({ name, minArgs: 0, maxArgs: 0, call: () => new data.BooleanData(is) }));
+const functions = ["always", "success", "failure", "cancelled"].map((name) => {
+  const is = new data.BooleanData(name === "always" || name === question.status);
+  return { name, minArgs: 0, maxArgs: 0, call: () => is };
+});
 
 const asked = { inputs, job, step, outputs, told };
 process.stdout.write(JSON.stringify(asked[question.ask]()));
@@ -29,7 +32,8 @@ function refuse(mistakes) {
 // The `inputs` context: what the event hands over by its types, and the defaults of the rest.
 function inputs() {
   const declared = template.events[question.event]?.inputs ?? {};
-  for (const name of Object.keys(question.given)) if (!(name in declared)) refuse([`${question.event} has no input ${name}`]);
+  const stranger = Object.keys(question.given).find((name) => !(name in declared));
+  if (stranger) refuse([`${question.event} has no input ${stranger}`]);
   const one = ([name, about]) => {
     const text = question.given[name] ?? about.default?.value ?? about.default ?? "";
     return [name, about.type === "boolean" ? String(text) === "true" : String(text)];
@@ -41,11 +45,12 @@ function inputs() {
 function job() {
   const of = only();
   if (template.env || of.env) refuse(["`env:` of a workflow or a job is not known to this test"]);
-  const others = [of.concurrency, of.environment, template.concurrency, at(parsed.value, "run-name")].filter(Boolean).map(evaluated);
+  const others = [of.concurrency, of.environment, template.concurrency, at(parsed.value, "run-name")];
+  others.filter(Boolean).forEach(evaluated);
   const permissions = evaluated(at(at(at(parsed.value, "jobs"), of.id.value), "permissions"));
   const calls = of.ref?.value ?? null;
   const inputs = of["input-values"] ? evaluated(of["input-values"]) : {};
-  return { id: of.id.value, runs: truth(of.if), calls, inputs, permissions, steps: of.steps?.length ?? 0, others };
+  return { id: of.id.value, runs: truth(of.if), calls, inputs, permissions, steps: of.steps?.length ?? 0 };
 }
 
 function step() {
