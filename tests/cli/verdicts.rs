@@ -131,7 +131,11 @@ async fn a_watch_that_the_end_of_a_job_cuts_goes_on_with_its_evidence() {
     assert_eq!(first["state"], "waiting");
     let cut = std::fs::read_to_string(stage.record("watched")).unwrap();
     let cut: serde_json::Value = serde_json::from_str(&cut).unwrap();
-    let of = |record: &serde_json::Value| record["event"]["watched"]["series"]["errors"]["web"].clone();
+    let of = |record: &serde_json::Value| {
+        let event = &record["event"];
+        let watched = if event["kind"] == "judged" { &event["watched"] } else { event };
+        watched["series"]["errors"]["web"].clone()
+    };
     let seen = of(&cut)["candidate"]["counts"]["total"].as_u64().unwrap_or_else(|| panic!("{cut}"));
     assert!(seen > 100 && of(&cut)["evidence"].to_string().contains("purses"), "{cut}");
     stage.under_load("verify-metrics").await.ends(0);
