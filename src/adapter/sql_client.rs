@@ -2,9 +2,7 @@
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::domain::value::Kind;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-use crate::port::excerpt;
-use crate::port::{Context, Fault, SqlAddress, adapter::Environment};
+use crate::port::{Context, Fault, SqlAddress, adapter::Environment, excerpt};
 
 #[cfg(feature = "postgres")]
 pub mod address;
