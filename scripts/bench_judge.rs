@@ -54,7 +54,7 @@ fn main() -> Result<(), String> {
     let mut watches: Vec<(&Check, Series)> = checks.iter().map(|check| (check, Series::default())).collect();
     let mut push = |polls: std::ops::Range<u64>| {
         for (check, series) in &mut watches {
-            let frame = Frame { check, recorded: None, tests: 1 };
+            let frame = Frame { check, recorded: None, before: None, tests: 1 };
             polls.clone().for_each(|index| series.push(&frame, poll(check.measure, index)));
         }
     };
@@ -117,7 +117,7 @@ fn checks() -> Result<Duration, String> {
         measures.filter_map(check).map(|check| (check, Series::default())).collect();
     let mut look = |index: u64| {
         for (check, series) in &mut all {
-            let frame = Frame { check, recorded: None, tests: 200 };
+            let frame = Frame { check, recorded: None, before: None, tests: 200 };
             series.push(&frame, poll(check.measure, index));
             let moment = Moment { watched: Duration::from_millis((index + 1) * POLL_MS), last: false };
             black_box(judge(&frame, &target, series, moment));

@@ -48,7 +48,9 @@ pub fn watch(checks: &[Check], polls: usize, seen: impl Iterator<Item = (Sample,
     let Ok(target) = TargetName::new("target") else { return Vec::new() };
     let mut all: Vec<(Frame<'_>, Series, Outcome)> = checks
         .iter()
-        .map(|check| (Frame { check, recorded: None, tests: 1 }, Series::default(), Outcome::default()))
+        .map(|check| {
+            (Frame { check, recorded: None, before: None, tests: 1 }, Series::default(), Outcome::default())
+        })
         .collect();
     for (index, (candidate, baseline)) in seen.take(polls).enumerate() {
         let to_ms = (index as u64 + 1) * POLL_MS;

@@ -98,6 +98,7 @@ fn judged(mut release: Release, verdict: Verdict) -> Release {
         split: release.split.clone(),
         verdict,
         judgements: Vec::new(),
+        watched_ms: 0,
     });
     release
 }

@@ -67,6 +67,8 @@ pub struct Release {
     pub watched: Option<Watched>,
     /// The baseline as it was last recorded before a shift.
     pub recorded: Evidence,
+    /// The baseline as it was before any traffic had moved.
+    pub before: Evidence,
     pub hotfix: Option<String>,
     pub hooks: BTreeSet<(String, EntryName)>,
     /// A rollback has begun: no forward step any more.
@@ -130,6 +132,8 @@ pub struct Judged {
     pub split: Split,
     pub verdict: Verdict,
     pub judgements: Vec<Judgement>,
+    /// How long had been watched by then, in milliseconds.
+    pub watched_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -247,6 +251,7 @@ impl Release {
             verdicts: Vec::new(),
             watched: None,
             recorded: Evidence::new(),
+            before: Evidence::new(),
             hotfix: None,
             hooks: BTreeSet::new(),
             asked_back: None,
@@ -295,6 +300,7 @@ impl Release {
             }
             Event::Recorded { samples, .. } => {
                 self.recorded = samples.clone();
+                self.before = samples.clone();
                 Ok(())
             }
             Event::Watched(watched) => {
@@ -310,6 +316,7 @@ impl Release {
                     split: split.clone(),
                     verdict: *verdict,
                     judgements: judgements.clone(),
+                    watched_ms: watched.watched_ms,
                 });
                 if watched.since == self.split_since {
                     self.remember_baseline(watched);

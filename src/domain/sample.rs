@@ -54,6 +54,13 @@ impl Histogram {
         true
     }
 
+    /// Whether the `q` quantile lies above every bound.
+    pub fn overflows(&self, q: f64) -> bool {
+        let beyond = self.counts.get(self.bounds.len()).copied().unwrap_or(0);
+        let inside = self.total().saturating_sub(beyond) as f64;
+        beyond > 0 && inside < q.clamp(0.0, 1.0) * self.total() as f64
+    }
+
     /// The `q` quantile (0 to 1) by linear interpolation within its bucket, as Prometheus's
     /// `histogram_quantile` does; above the last bound it is the last bound. `None` without observations.
     pub fn quantile(&self, q: f64) -> Option<f64> {

@@ -70,7 +70,7 @@ impl Engine<'_> {
     pub(crate) fn outlooks(&self, rates: &Rates, share: Share, bake: Duration, tests: usize) -> Vec<String> {
         let mut lines = Vec::new();
         for entry in &self.unit.checks {
-            let frame = Frame { check: &entry.check, recorded: None, tests };
+            let frame = Frame { check: &entry.check, recorded: None, before: None, tests };
             let tested = entry.check.fail.iter().find_map(|bound| Some((bound, frame.trial(bound)?)));
             let Some((bound, trial)) = tested else { continue };
             for ((_, target), (seen, seconds)) in

@@ -128,7 +128,10 @@ fn check_line(check: &Check) -> String {
     if !check.warn.is_empty() {
         parts.push(format!("warn {}", join(&check.warn)));
     }
-    let needs = if matches!(
+    let proof = check.needs.is_none() && check.fail.contains(&crate::domain::bound::Bound::Worse);
+    let needs = if proof {
+        " (passes by proof)".to_string()
+    } else if matches!(
         check.measure,
         crate::domain::sample::Measure::Ratio | crate::domain::sample::Measure::Quantile(_)
     ) {

@@ -35,6 +35,8 @@ pub(crate) struct Past {
     config: String,
     /// What the baseline had shown before the shift, as it was known then.
     recorded: Evidence,
+    /// And before any traffic had moved.
+    before: Evidence,
     pub record: Record,
 }
 
@@ -71,7 +73,8 @@ impl Past {
                 }
                 let tests = old.and_then(|old| old.tested.as_ref()).map_or(decided, |tested| tested.tests);
                 let recorded = self.recorded.get(&check.name).and_then(|r| r.get(target));
-                let frame = Frame { check, recorded, tests };
+                let earlier = self.before.get(&check.name).and_then(|r| r.get(target));
+                let frame = Frame { check, recorded, before: earlier, tests };
                 all.push(judge(&frame, target, &series.replayed(&frame), moment));
             }
         }
@@ -109,6 +112,7 @@ impl Engine<'_> {
                     attempt: of.attempt.to_string(),
                     config: of.opened.config.clone(),
                     recorded: of.recorded.clone(),
+                    before: of.before.clone(),
                     record: record.clone(),
                 });
             }

@@ -161,9 +161,9 @@ impl Engine<'_> {
         let mut bake = self.bake_or_least(bake);
         let mut run = Run::begin(self, &release);
         let poll = self.poll_interval(bake);
-        if release.verdict_here().is_some() {
+        if let Some(judged) = release.verdict_here() {
             // An earlier watch came to its end: this one keeps its evidence and watches for as long again.
-            bake += run.before;
+            bake += Duration::from_millis(judged.watched_ms);
         }
         let (mut extended, mut foretold) = (false, false);
         loop {
@@ -239,7 +239,9 @@ impl Engine<'_> {
     /// Too little evidence is a pass where the file says so. A candidate that is not healthy, and traffic that goes
     /// elsewhere, are no question of evidence.
     fn taken_for_pass(&self, release: &Release, run: &Run, verdict: Verdict) -> Verdict {
-        let only_thin = run.health_judgements(release).is_empty()
+        let readable = run.dark.is_empty() && run.blind.is_none();
+        let only_thin = readable
+            && run.health_judgements(release).is_empty()
             && !run.truth_judgements(self, release).iter().any(|j| j.decides);
         if verdict != Verdict::Insufficient || self.unit.when.insufficient != Reaction::Pass || !only_thin {
             return verdict;
@@ -367,7 +369,8 @@ impl Engine<'_> {
     /// What a check of a target is judged by.
     fn frame<'a>(&self, release: &'a Release, entry: &'a CheckEntry, target: &TargetName) -> Frame<'a> {
         let recorded = release.recorded.get(&entry.check.name).and_then(|r| r.get(target));
-        Frame { check: &entry.check, recorded, tests: self.deciding_tests(release) }
+        let before = release.before.get(&entry.check.name).and_then(|r| r.get(target));
+        Frame { check: &entry.check, recorded, before, tests: self.deciding_tests(release) }
     }
 
     /// How many tests may raise a false alarm in a watch: each has its part of what is accepted.

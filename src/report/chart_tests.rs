@@ -14,7 +14,7 @@ fn shown(bad: u64) -> Shown {
         fail: vec![Bound::Worse],
         ..Check::new("errors".parse().unwrap(), Measure::Ratio, Kind::Ratio)
     };
-    let frame = Frame { check: &check, recorded: None, tests: 1 };
+    let frame = Frame { check: &check, recorded: None, before: None, tests: 1 };
     let mut series = Series::default();
     for i in 0..12 {
         let candidate = Sample::Counts { bad, total: 100 };

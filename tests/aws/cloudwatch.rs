@@ -162,7 +162,7 @@ impl<'a> Watch<'a> {
 
 /// One check alone.
 fn frame(check: &Check) -> Frame<'_> {
-    Frame { check, recorded: None, tests: 1 }
+    Frame { check, recorded: None, before: None, tests: 1 }
 }
 
 /// What it says of all that was seen until then.

@@ -151,7 +151,7 @@ impl Watch {
         let candidate = measured.samples.pop().unwrap().unwrap();
         let requests = |sample: &Sample| sample.requests().unwrap_or_default();
         assert_eq!((requests(&candidate), requests(&baseline)), (1000, 9000), "release {}", self.release);
-        let frame = Frame { check: &self.check, recorded: None, tests: 1 };
+        let frame = Frame { check: &self.check, recorded: None, before: None, tests: 1 };
         let (from_ms, to_ms) = ((step - 1) * STEP_MS, step * STEP_MS);
         self.series.push(&frame, Poll { from_ms, to_ms, candidate, baseline });
         if self.verdict(step) == Verdict::Fail {
@@ -160,7 +160,7 @@ impl Watch {
     }
 
     fn verdict(&self, step: u64) -> Verdict {
-        let frame = Frame { check: &self.check, recorded: None, tests: 1 };
+        let frame = Frame { check: &self.check, recorded: None, before: None, tests: 1 };
         let watched = std::time::Duration::from_millis(step * STEP_MS);
         let moment = Moment { watched, last: step == STEPS };
         judge(&frame, &"api".parse().unwrap(), &self.series, moment).verdict
@@ -286,7 +286,7 @@ async fn whatever_becomes_of_a_series_it_is_no_pass_unless_it_is_one() {
             let mut measured = watch.source.measure(&context(), &asks, window, None).await.unwrap();
             let baseline = measured.samples.pop().unwrap().unwrap();
             let candidate = measured.samples.pop().unwrap().unwrap();
-            let frame = Frame { check: &watch.check, recorded: None, tests: 1 };
+            let frame = Frame { check: &watch.check, recorded: None, before: None, tests: 1 };
             let (from_ms, to_ms) = ((now - 1) * STEP_MS, now * STEP_MS);
             watch.series.push(&frame, Poll { from_ms, to_ms, candidate, baseline });
         }

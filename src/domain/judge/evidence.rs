@@ -48,9 +48,10 @@ impl Standing {
         let purses = self.purses.get_or_insert_default();
         let (harm, well) = trial.refutes();
         let (mut harm_edge, mut well_edge) = (trial.edge, trial.edge);
-        if let (true, Some((low, high))) =
-            (batch.candidate > 0.0 && batch.baseline == 0.0 && trial.edge.times > 0.0, frame.recorded_rate())
-        {
+        if let (true, Some((low, high))) = (
+            batch.candidate > 0.0 && batch.baseline == 0.0 && past.baseline == 0.0 && trial.edge.times > 0.0,
+            frame.recorded_rate(),
+        ) {
             self.against_recorded = true;
             let fixed = |baseline| Edge { times: 0.0, plus: trial.edge.at(baseline) };
             // each test has the recorded rate that is worst for it
@@ -127,7 +128,7 @@ mod tests {
                 alpha: alpha.parse().unwrap(),
                 ..Check::new(name.clone(), Measure::Ratio, Kind::Ratio)
             };
-            let frame = Frame { check: &check, recorded: None, tests: 1 };
+            let frame = Frame { check: &check, recorded: None, before: None, tests: 1 };
             let live = Standing::default();
             assert!((frame.enough_harm(&live) - ln(1.0 / check.alpha.get())).abs() < 1e-12);
             assert!((frame.enough_well(&live) - ln(20.0)).abs() < 1e-12);

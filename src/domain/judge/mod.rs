@@ -53,8 +53,10 @@ pub const SHOWN_WELL: f64 = 20.0;
 #[derive(Clone, Copy)]
 pub struct Frame<'a> {
     pub check: &'a Check,
-    /// What the baseline showed before the shift.
+    /// What the baseline showed last before the shift.
     pub recorded: Option<&'a Sample>,
+    /// What it showed before the release moved any traffic.
+    pub before: Option<&'a Sample>,
     /// Tests of this unit that decide: they share the false alarms that are accepted.
     pub tests: usize,
 }
@@ -76,15 +78,21 @@ impl Frame<'_> {
         Some(if self.was_bad(bound) { self.check.tolerated(trial.worse) } else { trial })
     }
 
-    /// All bounds that are tested.
-    pub fn trials(&self) -> impl Iterator<Item = Trial> {
-        self.check.fail.iter().chain(&self.check.warn).filter_map(|bound| self.trial(bound))
+    /// All bounds that are tested, each edge once: two bounds of one edge are one test.
+    pub fn trials(&self) -> Vec<Trial> {
+        let mut trials: Vec<Trial> = Vec::new();
+        for trial in self.check.fail.iter().chain(&self.check.warn).filter_map(|bound| self.trial(bound)) {
+            if !trials.contains(&trial) {
+                trials.push(trial);
+            }
+        }
+        trials
     }
 
     /// Whether a fixed level was broken before the release already.
     pub fn was_bad(&self, bound: &Bound) -> bool {
         let Bound::Beyond { direction, level: Level::Fixed(value), .. } = bound else { return false };
-        let before = match self.recorded {
+        let before = match self.before {
             // a few bad events are no proof of a bad rate
             Some(Sample::Counts { bad, total }) => {
                 let (low, high) =

@@ -25,6 +25,9 @@ use crate::domain::{
     verdict::{Judgement, Test, Tested, Verdict},
 };
 
+/// What has been declared to be enough events passes below this evidence of harm (E): chance shows more of it to one
+/// healthy release in three at most, and mostly to one in some dozens.
+const SIGN_OF_HARM: f64 = 3.0;
 /// Ranks say nothing of fewer values than this on a side.
 const RANK_VALUES_MIN: usize = 8;
 /// A side that had events is silent when this many were to be expected since the last.
@@ -159,7 +162,12 @@ impl Look<'_> {
         let enough = self.frame.enough_harm(&evidence);
         let shown_well = evidence.well >= self.frame.enough_well(&evidence);
         let events = self.series.candidate.events();
-        let inside = matches!((candidate, limit), (Some(c), Some(l)) if !trial.worse.beyond(c, l));
+        // where the last bound is exceeded, the number is only the bound: how far beyond, the buckets cannot tell
+        let off_scale = trial.worse == Direction::Above
+            && matches!((&self.series.candidate, measure), (Sample::Histogram(h), Measure::Quantile(p)) if h.overflows(p));
+        let inside =
+            !off_scale && matches!((candidate, limit), (Some(c), Some(l)) if !trial.worse.beyond(c, l));
+        let harmless = !off_scale && evidence.harm < ln(SIGN_OF_HARM);
         let answer = if evidence.peak >= enough {
             Answer::Broken
         } else if candidate.is_none() {
@@ -170,8 +178,9 @@ impl Look<'_> {
             Answer::Within
         } else if let (Bound::Worse, declared) = (bound, check.needs) {
             match declared {
-                Some(needs) if events >= needs => Answer::Within,
-                Some(_) => Answer::Open(Why::FewEvents),
+                Some(needs) if events < needs => Answer::Open(Why::FewEvents),
+                Some(_) if harmless => Answer::Within,
+                Some(_) => Answer::Open(Why::Undecided),
                 None => Answer::Open(Why::Undecided),
             }
         } else if events < check.least_events() {
@@ -279,7 +288,7 @@ impl Look<'_> {
             (.., false) => Answer::Open(Why::AtTheEnd),
             _ if few => Answer::Open(Why::FewValues),
             _ if p_harm <= alpha => Answer::Broken,
-            _ if p_well <= 1.0 / SHOWN_WELL || declared => Answer::Within,
+            _ if p_well <= 1.0 / SHOWN_WELL || (declared && p_harm > 1.0 / SHOWN_WELL) => Answer::Within,
             _ => Answer::Open(Why::Undecided),
         };
         let tested = Tested {
@@ -311,6 +320,12 @@ impl Look<'_> {
         if series.candidate.events() == 0 && !matches!(series.candidate, Sample::Events(_)) {
             return Some(Why::Nothing);
         }
+        let check = self.frame.check;
+        let counts = matches!(check.measure, Measure::Ratio | Measure::Quantile(_));
+        let plain = check.fail.iter().any(|bound| self.frame.trial(bound).is_none());
+        if counts && plain && series.candidate.events() < check.least_events() {
+            return Some(Why::FewEvents);
+        }
         let silent = |side, sample: &Sample, values: u64, heard_ms: u64, gap_ms: u64| {
             let ms = self.watched_ms.saturating_sub(heard_ms);
             // a source tells in steps of its own, and not of the newest moments
@@ -320,7 +335,9 @@ impl Look<'_> {
                 Sample::Counts { .. } | Sample::Histogram(_) if heard_ms > 0 => {
                     sample.events() as f64 / heard_ms as f64 * ms as f64 >= SILENT_EVENTS
                 }
-                Sample::Gauge(_) | Sample::Probes { .. } => values >= 3 && ms > self.watched_ms / SILENT_PART,
+                Sample::Gauge(_) | Sample::Probes { .. } if heard_ms > 0 => {
+                    values >= 3 && ms > self.watched_ms / SILENT_PART
+                }
                 _ => false,
             };
             stopped.then_some(Why::Silent { side, ms })

@@ -21,7 +21,12 @@ impl Case {
     fn poll(&mut self, candidate: Sample, baseline: Sample) -> &mut Self {
         let poll = Poll { from_ms: self.now_ms, to_ms: self.now_ms + POLL_MS, candidate, baseline };
         self.now_ms += POLL_MS;
-        let frame = Frame { check: &self.check, recorded: self.recorded.as_ref(), tests: 1 };
+        let frame = Frame {
+            check: &self.check,
+            recorded: self.recorded.as_ref(),
+            before: self.recorded.as_ref(),
+            tests: 1,
+        };
         self.series.push(&frame, poll);
         self
     }
@@ -39,7 +44,12 @@ impl Case {
 
     fn judgement(&self) -> Judgement {
         let target = TargetName::new("api").unwrap();
-        let frame = Frame { check: &self.check, recorded: self.recorded.as_ref(), tests: 1 };
+        let frame = Frame {
+            check: &self.check,
+            recorded: self.recorded.as_ref(),
+            before: self.recorded.as_ref(),
+            tests: 1,
+        };
         let mut series = self.series.clone();
         series.close_batch(&frame);
         let moment = Moment { watched: Duration::from_millis(self.now_ms), last: true };
@@ -319,7 +329,7 @@ fn a_gauge_is_compared_once_at_the_end() {
         c.poll(Sample::Gauge(50.0 + noise), Sample::Gauge(100.0 + noise));
     }
     assert_eq!(c.verdict(), Verdict::Fail, "{}", c.judgement().sentence);
-    let frame = Frame { check: &c.check, recorded: None, tests: 1 };
+    let frame = Frame { check: &c.check, recorded: None, before: None, tests: 1 };
     let moment = Moment { watched: Duration::from_millis(c.now_ms), last: false };
     let early = judge(&frame, &TargetName::new("api").unwrap(), &c.series, moment);
     assert_eq!(early.verdict, Verdict::Insufficient, "{}", early.sentence);
@@ -359,7 +369,7 @@ fn tests_that_decide_share_the_false_alarms() {
     let target = TargetName::new("api").unwrap();
     let moment = Moment { watched: Duration::from_millis(c.now_ms), last: true };
     let enough = |tests| {
-        let frame = Frame { check: &c.check, recorded: None, tests };
+        let frame = Frame { check: &c.check, recorded: None, before: None, tests };
         judge(&frame, &target, &c.series, moment).tested.unwrap().enough
     };
     assert!((enough(10) - enough(1) - 10f64.ln()).abs() < 1e-12);
@@ -397,5 +407,51 @@ fn a_source_that_tells_in_steps_is_not_silent_between_them() {
     c.polls(5, Sample::Empty, Sample::Empty);
     assert_eq!(c.verdict(), Verdict::Pass, "{}", c.judgement().sentence);
     c.polls(14, Sample::Empty, Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Insufficient, "{}", c.judgement().sentence);
+}
+
+#[test]
+fn two_bounds_of_one_edge_are_one_test() {
+    let mut once = worse(None);
+    let mut twice = worse(None);
+    twice.check.warn = vec!["above 1.2x baseline".parse().unwrap(), "worse than baseline".parse().unwrap()];
+    for c in [&mut once, &mut twice] {
+        c.polls(8, counts(3, 100), counts(9, 900));
+    }
+    assert_eq!(once.series.evidence, twice.series.evidence);
+}
+
+#[test]
+fn an_incident_of_the_release_itself_does_not_lift_a_level() {
+    let mut c = case(Measure::Ratio, Kind::Ratio, &["above 5%"]);
+    c.polls(20, counts(200, 1000), counts(900, 9000));
+    // what the baseline showed meanwhile is recorded, and it was not so before the release
+    let recorded = counts(18_000, 180_000);
+    let frame =
+        Frame { check: &c.check, recorded: Some(&recorded), before: Some(&counts(10, 10_000)), tests: 1 };
+    assert!(!frame.was_bad(&c.check.fail[0]));
+    assert!(Frame { before: Some(&recorded), ..frame }.was_bad(&c.check.fail[0]));
+}
+
+#[test]
+fn enough_events_do_not_pass_what_shows_harm() {
+    let mut c = worse(Some(500));
+    c.polls(5, counts(3, 100), counts(9, 900));
+    let judged = c.judgement();
+    assert_eq!(judged.verdict, Verdict::Insufficient, "{}", judged.sentence);
+}
+
+#[test]
+fn what_lies_beyond_the_last_bucket_never_passes_by_its_number() {
+    let slow = |count| Sample::Histogram(Histogram { bounds: vec![0.1, 0.25], counts: vec![0, 0, count] });
+    let mut c = case(Measure::Quantile(0.95), Kind::Time, &["above 500ms"]);
+    c.polls(10, slow(100), slow(0));
+    assert_eq!(c.verdict(), Verdict::Insufficient, "{}", c.judgement().sentence);
+}
+
+#[test]
+fn a_bound_that_lasts_needs_events_too() {
+    let mut c = case(Measure::Ratio, Kind::Ratio, &["above 5% for 2m"]);
+    c.polls(13, counts(0, 1), Sample::Empty);
     assert_eq!(c.verdict(), Verdict::Insufficient, "{}", c.judgement().sentence);
 }
