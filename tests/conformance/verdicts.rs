@@ -21,7 +21,7 @@ use tidegate::{
         value::Kind,
         verdict::Verdict,
     },
-    port::{Clock as _, Metric, Window, clock::SystemClock},
+    port::{Ask, Clock as _, Metric, Window, clock::SystemClock},
 };
 
 use crate::{
@@ -118,22 +118,26 @@ impl Production {
 /// One check of one release, as its watch goes on.
 struct Watch {
     release: usize,
-    source: Box<dyn Metric>,
+    source: Arc<dyn Metric>,
     check: Check,
     series: Series,
     failed_at: Option<u64>,
 }
 
 impl Watch {
-    fn new(release: usize, prometheus: &Prometheus, of: Measure) -> Self {
-        let labels = format!(r#"release="{release}",side="{{{{side}}}}""#);
+    /// One source answers for all releases, which differ in their version.
+    fn source(prometheus: &Prometheus, of: Measure) -> Arc<dyn Metric> {
+        let labels = r#"release="{{version}}",side="{{side}}""#;
         let question = match of {
             Measure::Ratio => format!(
                 r#"bad: 'http_requests_total{{{labels},code="500"}}', total: 'http_requests_total{{{labels}}}'"#
             ),
             _ => format!(r#"histogram: 'http_request_duration_seconds_bucket{{{labels}}}', at: p95"#),
         };
-        let source = connect("prometheus", &format!("{{url: '{}', {question}}}", prometheus.url)).unwrap();
+        connect("prometheus", &format!("{{url: '{}', {question}}}", prometheus.url)).unwrap().into()
+    }
+
+    fn new(release: usize, source: Arc<dyn Metric>, of: Measure) -> Self {
         let kind = if of == Measure::Ratio { Kind::Ratio } else { Kind::Time };
         let check = Check {
             fail: vec![Bound::Worse],
@@ -145,7 +149,10 @@ impl Watch {
 
     /// One look at both sides.
     async fn look(&mut self, window: Window, step: u64) {
-        let asks = [ask("green", &[]), ask("blue", &[])];
+        let asks = ["green", "blue"].map(|side| {
+            let ask = ask(side, &[]);
+            Ask { words: ask.words.clone().with("version", &self.release.to_string()), ..ask }
+        });
         let mut measured = self.source.measure(&context(), &asks, window, None).await.unwrap();
         let baseline = measured.samples.pop().unwrap().unwrap();
         let candidate = measured.samples.pop().unwrap().unwrap();
@@ -174,10 +181,12 @@ async fn two_hundred_healthy_releases_pass_and_twice_the_errors_are_caught() {
     let server = HttpServer::start(move |_| ok(served.lock().unwrap_or_else(PoisonError::into_inner).page()));
     let prometheus = Prometheus::start(server.address).await;
     prometheus.wait_for("step", "0").await;
-    let ratio = |release| Watch::new(release, &prometheus, Measure::Ratio);
+    let errors = Watch::source(&prometheus, Measure::Ratio);
+    let p95 = Watch::source(&prometheus, Measure::Quantile(0.95));
+    let ratio = |release| Watch::new(release, errors.clone(), Measure::Ratio);
     let mut watches: Vec<Watch> = (0..HEALTHY + TWICE).map(ratio).collect();
     watches
-        .extend((0..HEALTHY / 10).map(|release| Watch::new(release, &prometheus, Measure::Quantile(0.95))));
+        .extend((0..HEALTHY / 10).map(|release| Watch::new(release, p95.clone(), Measure::Quantile(0.95))));
     let clock = SystemClock::default();
     let mut from = clock.now();
     for step in 1..=STEPS {
@@ -263,15 +272,16 @@ async fn whatever_becomes_of_a_series_it_is_no_pass_unless_it_is_one() {
     });
     let prometheus = Prometheus::start(server.address).await;
     prometheus.wait_for("step", "0").await;
+    let any = Watch::source(&prometheus, Measure::Ratio);
     let mut watches: Vec<Watch> =
-        (0..TROUBLES.len()).map(|n| Watch::new(n, &prometheus, Measure::Ratio)).collect();
+        (0..TROUBLES.len()).map(|n| Watch::new(n, any.clone(), Measure::Ratio)).collect();
     for (watch, (name, ..)) in watches.iter_mut().zip(TROUBLES) {
         let labels = format!(r#"release="{name}",side="{{{{side}}}}""#);
         let question = format!(
             r#"{{url: '{}', bad: 'http_requests_total{{{labels},code="500"}}', total: 'http_requests_total{{{labels}}}'}}"#,
             prometheus.url
         );
-        watch.source = connect("prometheus", &question).unwrap();
+        watch.source = connect("prometheus", &question).unwrap().into();
         watch.check.needs = Some(1000);
     }
     let clock = SystemClock::default();

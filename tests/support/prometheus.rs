@@ -61,6 +61,8 @@ impl Prometheus {
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
+            // clients keep their connections, and many releases are asked about
+            .arg("--web.max-connections=4096")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
