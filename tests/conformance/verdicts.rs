@@ -151,7 +151,7 @@ impl Watch {
     async fn look(&mut self, window: Window, step: u64) {
         let asks = ["green", "blue"].map(|side| {
             let ask = ask(side, &[]);
-            Ask { words: ask.words.clone().with("version", &self.release.to_string()), ..ask }
+            Ask { words: ask.words.clone().with("version", self.release.to_string()), ..ask }
         });
         let mut measured = self.source.measure(&context(), &asks, window, None).await.unwrap();
         let baseline = measured.samples.pop().unwrap().unwrap();
