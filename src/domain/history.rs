@@ -450,13 +450,10 @@ impl Release {
     fn remember_baseline(&mut self, watched: &Watched) {
         for (check, targets) in &watched.series {
             for (target, series) in targets {
-                let seen = match (&series.baseline, series.baseline_values) {
-                    (super::sample::Sample::Empty, _) => continue,
-                    (super::sample::Sample::Gauge(_), (sum, n)) if n > 0 => {
-                        super::sample::Sample::Gauge(sum / n as f64)
-                    }
-                    (sample, _) => sample.clone(),
-                };
+                let seen = series.baseline_summary();
+                if seen == super::sample::Sample::Empty {
+                    continue;
+                }
                 self.recorded.entry(check.clone()).or_default().insert(target.clone(), seen);
             }
         }

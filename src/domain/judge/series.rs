@@ -172,9 +172,9 @@ impl Series {
     }
 
     /// What to record of the baseline for later: its totals, or the mean of its gauge.
-    pub fn baseline_summary(&self, measure: Measure) -> Sample {
-        match (&self.baseline, self.baseline_number(measure)) {
-            (Sample::Gauge(_), Some(mean)) => Sample::Gauge(mean),
+    pub fn baseline_summary(&self) -> Sample {
+        match (&self.baseline, self.baseline_values) {
+            (Sample::Gauge(_), (sum, n)) if n > 0 => Sample::Gauge(sum / n as f64),
             (sample, _) => sample.clone(),
         }
     }
