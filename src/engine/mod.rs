@@ -25,6 +25,7 @@ pub mod restore;
 mod reverse;
 pub mod rollback;
 pub mod rollout;
+mod run;
 pub mod shift;
 pub mod smoke;
 pub mod snapshot;

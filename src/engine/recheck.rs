@@ -6,7 +6,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::{Engine, ledger::Ledger, outcome::Done, watch::Run};
+use super::{Engine, ledger::Ledger, outcome::Done, run::Run};
 use crate::{
     domain::{
         duration::spoken,

@@ -1,0 +1,266 @@
+//! One watch in one process: what it has gathered so far, whether its sources answer, whether the candidates are
+//! healthy and the traffic goes where it was sent.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{Engine, measure::Round, unit::Reaction};
+use crate::domain::{
+    decision::World,
+    duration::spoken,
+    history::Release,
+    judge::{series::millis, truth},
+    names::{EntryName, TargetName},
+    record::{Poll, Series, Watched},
+    share::Share,
+    value::Kind,
+    verdict::{Judgement, Verdict},
+};
+
+/// So many looks in a row without one healthy instance are evidence of harm.
+const DEAD_LOOKS: u32 = 3;
+/// How far the wall clocks of two machines may be apart.
+const CLOCKS_APART: Duration = Duration::from_secs(600);
+
+/// One watch in this process, going on with what an earlier one saw.
+pub(super) struct Run {
+    pub(super) watched: Watched,
+    pub(super) last_poll: jiff::Timestamp,
+    /// `clock.elapsed()` when this process began to watch, and what had been watched by then.
+    began: Duration,
+    before: Duration,
+    /// When each source last answered.
+    pub(super) answered: BTreeMap<String, jiff::Timestamp>,
+    /// Targets whose candidate has traffic and is not fit for it: why, and for how many looks in a row
+    /// nothing of it was healthy.
+    unfit: BTreeMap<TargetName, (String, u32)>,
+    /// Checks that cannot be read at the moment.
+    pub(super) dark: BTreeMap<EntryName, Dark>,
+    pub(super) blind: Option<Dark>,
+}
+
+/// A judgement that no check of the file asked for.
+fn told(check: EntryName, target: &TargetName, verdict: Verdict, sentence: String, bound: &str) -> Judgement {
+    Judgement {
+        check,
+        target: target.clone(),
+        verdict,
+        warned: false,
+        sentence,
+        kind: Kind::Count,
+        measure: None,
+        candidate: None,
+        baseline: None,
+        bound: bound.into(),
+        limit: None,
+        events: 0,
+        against_recorded: false,
+        shadow: false,
+        decides: true,
+        tested: None,
+    }
+}
+
+pub(super) struct Dark {
+    pub since: Duration,
+    pub why: String,
+}
+
+impl Run {
+    pub(super) fn begin(engine: &Engine<'_>, release: &Release) -> Self {
+        let now = engine.clock.now();
+        let went_on = release.watched.clone();
+        // Counters ran on while nobody watched. How long is told by two wall clocks that may differ, and a
+        // bake is never cut short by that: what they can be apart does not count.
+
+        let gap = went_on
+            .as_ref()
+            .map_or(Duration::ZERO, |w| Duration::try_from(now.duration_since(w.at)).unwrap_or_default())
+            .saturating_sub(CLOCKS_APART);
+        let before = went_on.as_ref().map_or(Duration::ZERO, |w| Duration::from_millis(w.watched_ms)) + gap;
+        let last_poll = went_on.as_ref().map_or(now, |w| w.at.min(now));
+        let watched = went_on.unwrap_or_else(|| Watched {
+            split: release.split.clone(),
+            since: release.split_since,
+            watched_ms: 0,
+            goal: None,
+            at: now,
+            cursors: Default::default(),
+            series: BTreeMap::new(),
+            truth: BTreeMap::new(),
+        });
+        Run {
+            watched,
+            last_poll,
+            began: engine.clock.elapsed(),
+            before,
+            dark: BTreeMap::new(),
+            blind: None,
+            answered: BTreeMap::new(),
+            unfit: BTreeMap::new(),
+        }
+    }
+
+    /// Remembers whether the candidates that have traffic are fit for it.
+    pub(super) fn note_health(&mut self, release: &Release, world: Option<&World>) {
+        let Some(world) = world else { return };
+        for (target, origin) in &release.opened.targets {
+            let Some(side) = world.get(target).and_then(|o| o.side(&origin.candidate)) else { continue };
+            match side.ready() {
+                Err(why) if side.share > Share::NONE => {
+                    let looks = self.unfit.get(target).map_or(0, |(_, looks)| *looks);
+                    let looks = if side.healthy() == 0 { looks + 1 } else { 0 };
+                    self.unfit.insert(target.clone(), (why, looks));
+                }
+                _ => {
+                    self.unfit.remove(target);
+                }
+            }
+        }
+    }
+
+    /// What is judged without being asked for: a candidate that is not healthy never passes, and one of
+    /// which nothing is healthy fails at the third look in a row.
+    pub(super) fn health_judgements(&self, release: &Release) -> Vec<Judgement> {
+        let unfit = self.unfit.iter().filter(|(target, _)| release.opened.targets.contains_key(*target));
+        let judged = unfit.filter_map(|(target, (why, looks))| {
+            let verdict = if *looks >= DEAD_LOOKS { Verdict::Fail } else { Verdict::Insufficient };
+            let sentence = format!("health: {why}");
+            Some(told(EntryName::new("health").ok()?, target, verdict, sentence, "the candidate is healthy"))
+        });
+        judged.collect()
+    }
+
+    pub(super) fn watched(&self, engine: &Engine<'_>) -> Duration {
+        self.before + engine.clock.elapsed().saturating_sub(self.began)
+    }
+
+    pub(super) fn watched_record(&self, engine: &Engine<'_>) -> Watched {
+        Watched {
+            watched_ms: millis(self.watched(engine)),
+            goal: engine.options.goal,
+            at: engine.clock.now(),
+            ..self.watched.clone()
+        }
+    }
+
+    pub(super) fn blind(&mut self, engine: &Engine<'_>, why: String) {
+        let since = engine.clock.elapsed();
+        self.blind.get_or_insert(Dark { since, why });
+    }
+
+    pub(super) fn take(
+        &mut self,
+        engine: &Engine<'_>,
+        release: &Release,
+        round: Round,
+        from_ms: u64,
+        to_ms: u64,
+    ) {
+        self.blind = None;
+        self.watched.watched_ms = to_ms;
+        let now = engine.clock.elapsed();
+        self.dark.retain(|check, _| round.unreadable.contains_key(check));
+        for (check, fault) in &round.unreadable {
+            let dark = self.dark.entry(check.clone()).or_insert(Dark { since: now, why: String::new() });
+            dark.why = fault.to_string();
+        }
+        let arrived = self.look_at_truth(release, &round);
+        self.watched.cursors = round.cursors;
+        for ((check, target), pair) in round.samples {
+            let Some(entry) = engine.unit.checks.iter().find(|c| c.check.name == check) else { continue };
+            let poll = Poll { from_ms, to_ms, candidate: pair.candidate, baseline: pair.baseline };
+            let frame = engine.frame(release, entry, &target);
+            let series = self.watched.series.entry(check).or_default().entry(target.clone()).or_default();
+            if arrived.contains(&target) {
+                // what came before was another split's
+                *series = Series::default();
+            }
+            series.push(&frame, poll);
+        }
+    }
+
+    /// Holds the counted share of each target's requests against the one that was set. Returns the targets whose
+    /// traffic has arrived just now.
+    fn look_at_truth(&mut self, release: &Release, round: &Round) -> BTreeSet<TargetName> {
+        let mut counted: BTreeMap<&TargetName, (u64, u64)> = BTreeMap::new();
+        for ((_, target), pair) in &round.samples {
+            if let (Some(mine), Some(theirs)) = (pair.candidate.requests(), pair.baseline.requests()) {
+                let most = counted.entry(target).or_default();
+                if mine.saturating_add(theirs) > most.0.saturating_add(most.1) {
+                    *most = (mine, theirs);
+                }
+            }
+        }
+        let mut arrived = BTreeSet::new();
+        for (target, (candidate, baseline)) in counted {
+            let Some(set) = release.split.get(target) else { continue };
+            let truth = self.watched.truth.entry(target.clone()).or_default();
+            if truth.look(*set, candidate, baseline) {
+                arrived.insert(target.clone());
+            }
+        }
+        arrived
+    }
+
+    /// Ends the batches that are open: all that was seen counts now.
+    pub(super) fn close_batches(&mut self, engine: &Engine<'_>, release: &Release) {
+        for (check, targets) in &mut self.watched.series {
+            let Some(entry) = engine.unit.checks.iter().find(|c| &c.check.name == check) else { continue };
+            for (target, series) in targets {
+                series.close_batch(&engine.frame(release, entry, target));
+            }
+        }
+    }
+
+    /// Traffic that goes elsewhere than it was sent never passes: the numbers are another split's.
+    pub(super) fn truth_judgements(&self, engine: &Engine<'_>, release: &Release) -> Vec<Judgement> {
+        let off = self.watched.truth.iter().filter_map(|(target, truth)| match truth.state {
+            truth::State::Off { observed, requests } => Some((target, observed, requests)),
+            _ => None,
+        });
+        let judged = off.filter_map(|(target, observed, requests)| {
+            let set = release.split.get(target)?;
+            let percent = observed * 100.0;
+            Some(Judgement {
+                candidate: Some(observed),
+                limit: Some(set.fraction()),
+                kind: Kind::Ratio,
+                events: requests,
+                decides: engine.unit.when.elsewhere != Reaction::Pass,
+                ..told(
+                    EntryName::new("traffic").ok()?,
+                    target,
+                    Verdict::Insufficient,
+                    format!(
+                        "traffic: {percent:.1} % of {requests} requests were counted on the candidate, and {set} is set: \
+                         sticky sessions, another rule, or a change that has not arrived"
+                    ),
+                    "the counted share agrees with the one that was set",
+                )
+            })
+        });
+        judged.collect()
+    }
+
+    /// Turns a judgement into `error` once its source has been dark for too long.
+    pub(super) fn mark_unreadable(&self, engine: &Engine<'_>, check: &EntryName, judged: &mut Judgement) {
+        let Some(dark) = self.dark.get(check).or(self.blind.as_ref()) else { return };
+        let age = engine.clock.elapsed().saturating_sub(dark.since);
+        if judged.verdict == Verdict::Fail {
+            return;
+        }
+        judged.sentence = format!("{check}: unreadable for {}: {}", spoken(age), dark.why);
+        judged.verdict =
+            if age >= engine.timing.error_after { Verdict::Error } else { Verdict::Insufficient };
+    }
+
+    /// Whether waiting on could still change an `error`.
+    pub(super) fn any_hope(&self, engine: &Engine<'_>) -> bool {
+        let over =
+            |dark: &Dark| engine.clock.elapsed().saturating_sub(dark.since) >= engine.timing.error_after;
+        !(self.dark.values().any(over) || self.blind.as_ref().is_some_and(over))
+    }
+}
