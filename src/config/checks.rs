@@ -125,7 +125,7 @@ impl TryFrom<String> for Needs {
         digits
             .parse()
             .ok()
-            .filter(|_| plain)
+            .filter(|n| plain && *n > 0)
             .map(Needs)
             .ok_or_else(|| format!("`{text}` is not a number of events: write `500 events` or 500"))
     }
@@ -218,6 +218,20 @@ fn read_check(
                 "write a factor such as `1.2x`",
             ));
         }
+    }
+    let compares = keys.fail.iter().chain(&keys.warn).any(|bound| *bound == Bound::Worse);
+    if let (Worse::Lower, Tolerance::Times(factor), true, Kind::Ratio) =
+        (keys.worse, keys.tolerate, compares, kind)
+    {
+        let message = format!(
+            "`worse: lower` of a percentage: 99.9 % might fall to {:.0} % where {} is tolerated",
+            99.9 / factor,
+            keys.tolerate
+        );
+        problems.add(with_hint(
+            refused(place("worse"), &join(path, "worse"), message),
+            "say what is tolerated in percentage points, such as `tolerate: 0.5pp`",
+        ));
     }
     let check = Check {
         name,

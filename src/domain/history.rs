@@ -446,7 +446,8 @@ impl Release {
         self.watched = None;
     }
 
-    /// Keeps what the baseline showed during a watch, for later stages in which it has no traffic.
+    /// Keeps what the baseline showed during a watch, for later stages in which it has no traffic. What it showed
+    /// where it had little left says less than what it showed before.
     fn remember_baseline(&mut self, watched: &Watched) {
         for (check, targets) in &watched.series {
             for (target, series) in targets {
@@ -454,7 +455,11 @@ impl Release {
                 if seen == super::sample::Sample::Empty {
                     continue;
                 }
-                self.recorded.entry(check.clone()).or_default().insert(target.clone(), seen);
+                let recorded = self.recorded.entry(check.clone()).or_default();
+                let enough = recorded.get(target).map_or(0, super::sample::Sample::events) / 2;
+                if seen.events() >= enough {
+                    recorded.insert(target.clone(), seen);
+                }
             }
         }
     }

@@ -129,6 +129,31 @@ fn judged(since: u64, points: u16, verdict: Verdict) -> Event {
     Event::Judged { split, verdict, judgements: Vec::new(), watched }
 }
 
+#[test]
+fn what_a_baseline_shows_with_little_traffic_does_not_replace_what_it_showed_with_much() {
+    use super::super::{record::Series, sample::Sample};
+    let seen = |total: u64| {
+        let series = Series { baseline: Sample::Counts { bad: 0, total }, ..Series::default() };
+        let Event::Judged { split, verdict, judgements, mut watched } =
+            judged(4, 1000, Verdict::Insufficient)
+        else {
+            unreachable!()
+        };
+        watched.series.entry(name("errors")).or_default().insert(name("api"), series);
+        Event::Judged { split, verdict, judgements, watched }
+    };
+    let recorded = |tape: &Tape| tape.history().unwrap().release.unwrap().recorded;
+    for (events, kept) in
+        [(vec![9000, 5000], 5000), (vec![9000, 1000], 9000), (vec![9000, 1000, 4600, 2400], 2400)]
+    {
+        let tape = events
+            .into_iter()
+            .fold(open().and([up(1000), confirmed(3)]), |tape, total| tape.and([seen(total)]));
+        let expected = Sample::Counts { bad: 0, total: kept };
+        assert_eq!(recorded(&tape)[&name::<EntryName>("errors")][&name::<TargetName>("api")], expected);
+    }
+}
+
 /// A lease and an opening: the next record has number 3.
 fn open() -> Tape {
     Tape::default().and([lease(), opened()])

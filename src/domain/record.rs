@@ -340,6 +340,10 @@ pub struct Watched {
     pub at: Timestamp,
     pub cursors: Cursors,
     pub series: BTreeMap<EntryName, BTreeMap<TargetName, Series>>,
+    /// The bake counts from here, in the milliseconds of `watched_ms`: the traffic arrived late, or an earlier watch
+    /// came to its end.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub counted_from_ms: u64,
     /// Whether the traffic goes where it was sent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub truth: BTreeMap<TargetName, Truth>,
@@ -370,16 +374,19 @@ pub struct Series {
     /// When the last events of the candidate and of the baseline came.
     #[serde(default)]
     pub heard_ms: (u64, u64),
-    /// The longest time between two moments at which they came: a source tells in steps of its own.
+    /// The longest pause between two polls that brought some: a source tells in steps of its own.
     #[serde(default)]
     pub gap_ms: (u64, u64),
+    /// How often what is asked only at the end of a watch was asked already.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub asked: u32,
     /// Polls that answered with something that is no number.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub no_numbers: u32,
 }
 
-fn is_zero(n: &u32) -> bool {
-    *n == 0
+fn is_zero<N: Default + PartialEq>(n: &N) -> bool {
+    *n == N::default()
 }
 
 /// One complete poll.

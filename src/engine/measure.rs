@@ -182,7 +182,7 @@ impl Engine<'_> {
 
     /// How a check applies to a service. A question about the whole is asked of one service; where the file
     /// narrows the check to another one, it is asked there.
-    fn reach(&self, entry: &CheckEntry, target: &TargetName) -> Reach {
+    pub(super) fn reach(&self, entry: &CheckEntry, target: &TargetName) -> Reach {
         let Some(source) = self.unit.sources.get(&entry.source) else { return Reach::None };
         let check = &entry.check.name;
         let whole = || self.unit.services.iter().any(|s| source.reach(check, &s.name) == Reach::Whole);

@@ -1,22 +1,26 @@
 //! One watch in one process: what it has gathered so far, whether its sources answer, whether the candidates are
 //! healthy and the traffic goes where it was sent.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Engine, measure::Round, unit::Reaction};
-use crate::domain::{
-    decision::World,
-    duration::spoken,
-    history::Release,
-    judge::{series::millis, truth},
-    names::{EntryName, TargetName},
-    record::{Poll, Series, Watched},
-    share::Share,
-    value::Kind,
-    verdict::{Judgement, Verdict},
+use crate::{
+    domain::{
+        decision::World,
+        duration::spoken,
+        history::Release,
+        judge::{
+            series::millis,
+            truth::{self, Arrival},
+        },
+        names::{EntryName, TargetName},
+        record::{Poll, Watched},
+        sample::Sample,
+        share::Share,
+        value::Kind,
+        verdict::{Judgement, Verdict},
+    },
+    port::Reach,
 };
 
 /// So many looks in a row without one healthy instance are evidence of harm.
@@ -63,6 +67,38 @@ fn told(check: EntryName, target: &TargetName, verdict: Verdict, sentence: Strin
     }
 }
 
+/// What is asked only at the end will be asked once more.
+fn ask_again(watched: &mut Watched) {
+    for series in watched.series.values_mut().flat_map(BTreeMap::values_mut) {
+        series.asked = series.asked.saturating_add(1);
+    }
+}
+
+/// The requests of each target on the candidate and on the baseline, as the check that counted the most of them has
+/// it. A side that answers with nothing, where the other one has requests, has none.
+fn counted<'r>(engine: &Engine<'_>, round: &'r Round) -> BTreeMap<&'r TargetName, (u64, u64)> {
+    let mut counted: BTreeMap<&TargetName, (u64, u64)> = BTreeMap::new();
+    for ((check, target), pair) in &round.samples {
+        let Some(entry) = engine.unit.checks.iter().find(|c| &c.check.name == check) else { continue };
+        if engine.reach(entry, target) != Reach::Sides {
+            continue;
+        }
+        let nothing = |sample: &Sample| (*sample == Sample::Empty).then_some(0);
+        let (mine, theirs) = match (pair.candidate.requests(), pair.baseline.requests()) {
+            (None, None) => continue,
+            (mine, theirs) => match (mine.or(nothing(&pair.candidate)), theirs.or(nothing(&pair.baseline))) {
+                (Some(mine), Some(theirs)) => (mine, theirs),
+                _ => continue,
+            },
+        };
+        let most = counted.entry(target).or_default();
+        if mine.saturating_add(theirs) > most.0.saturating_add(most.1) {
+            *most = (mine, theirs);
+        }
+    }
+    counted
+}
+
 pub(super) struct Dark {
     pub since: Duration,
     pub why: String,
@@ -81,16 +117,24 @@ impl Run {
             .saturating_sub(CLOCKS_APART);
         let before = went_on.as_ref().map_or(Duration::ZERO, |w| Duration::from_millis(w.watched_ms)) + gap;
         let last_poll = went_on.as_ref().map_or(now, |w| w.at.min(now));
-        let watched = went_on.unwrap_or_else(|| Watched {
+        let mut watched = went_on.unwrap_or_else(|| Watched {
             split: release.split.clone(),
             since: release.split_since,
             watched_ms: 0,
+            counted_from_ms: 0,
             goal: None,
             at: now,
             cursors: Default::default(),
             series: BTreeMap::new(),
             truth: BTreeMap::new(),
         });
+        if let Some(judged) = release.verdict_here()
+            && watched.counted_from_ms < judged.watched_ms
+        {
+            // an earlier watch came to its end: this one keeps its evidence and watches for as long again
+            watched.counted_from_ms = judged.watched_ms;
+            ask_again(&mut watched);
+        }
         Run {
             watched,
             last_poll,
@@ -137,6 +181,16 @@ impl Run {
         self.before + engine.clock.elapsed().saturating_sub(self.began)
     }
 
+    /// What of it counts for the bake: nothing from before the traffic arrived.
+    pub(super) fn baked(&self, engine: &Engine<'_>) -> Duration {
+        self.watched(engine).saturating_sub(Duration::from_millis(self.watched.counted_from_ms))
+    }
+
+    /// The watch goes on after its end.
+    pub(super) fn extend(&mut self) {
+        ask_again(&mut self.watched);
+    }
+
     pub(super) fn watched_record(&self, engine: &Engine<'_>) -> Watched {
         Watched {
             watched_ms: millis(self.watched(engine)),
@@ -167,42 +221,36 @@ impl Run {
             let dark = self.dark.entry(check.clone()).or_insert(Dark { since: now, why: String::new() });
             dark.why = fault.to_string();
         }
-        let arrived = self.look_at_truth(release, &round);
+        self.look_at_truth(engine, release, &round, from_ms);
         self.watched.cursors = round.cursors;
         for ((check, target), pair) in round.samples {
             let Some(entry) = engine.unit.checks.iter().find(|c| c.check.name == check) else { continue };
             let poll = Poll { from_ms, to_ms, candidate: pair.candidate, baseline: pair.baseline };
             let frame = engine.frame(release, entry, &target);
             let series = self.watched.series.entry(check).or_default().entry(target.clone()).or_default();
-            if arrived.contains(&target) {
-                // what came before was another split's
-                *series = Series::default();
-            }
             series.push(&frame, poll);
         }
     }
 
-    /// Holds the counted share of each target's requests against the one that was set. Returns the targets whose
-    /// traffic has arrived just now.
-    fn look_at_truth(&mut self, release: &Release, round: &Round) -> BTreeSet<TargetName> {
-        let mut counted: BTreeMap<&TargetName, (u64, u64)> = BTreeMap::new();
-        for ((_, target), pair) in &round.samples {
-            if let (Some(mine), Some(theirs)) = (pair.candidate.requests(), pair.baseline.requests()) {
-                let most = counted.entry(target).or_default();
-                if mine.saturating_add(theirs) > most.0.saturating_add(most.1) {
-                    *most = (mine, theirs);
-                }
-            }
-        }
-        let mut arrived = BTreeSet::new();
-        for (target, (candidate, baseline)) in counted {
+    /// Holds the counted share of each target's requests against the one that was set. Where the traffic has arrived
+    /// just now, the bake begins anew, and what was seen before is dropped if it had never been there.
+    fn look_at_truth(&mut self, engine: &Engine<'_>, release: &Release, round: &Round, from_ms: u64) {
+        for (target, (candidate, baseline)) in counted(engine, round) {
             let Some(set) = release.split.get(target) else { continue };
             let truth = self.watched.truth.entry(target.clone()).or_default();
-            if truth.look(*set, candidate, baseline) {
-                arrived.insert(target.clone());
+            let Some(arrival) = truth.look(*set, candidate, baseline) else { continue };
+            if truth.comes_and_goes() || engine.unit.when.elsewhere == Reaction::Pass {
+                continue;
             }
+            if arrival == Arrival::First {
+                // another split's
+                for targets in self.watched.series.values_mut() {
+                    targets.remove(target);
+                }
+            }
+            self.watched.counted_from_ms = from_ms;
+            engine.progress.line(&format!("{target}: the traffic has arrived: the bake begins anew"));
         }
-        arrived
     }
 
     /// Ends the batches that are open: all that was seen counts now.
@@ -215,29 +263,56 @@ impl Run {
         }
     }
 
-    /// Traffic that goes elsewhere than it was sent never passes: the numbers are another split's.
-    pub(super) fn truth_judgements(&self, engine: &Engine<'_>, release: &Release) -> Vec<Judgement> {
-        let off = self.watched.truth.iter().filter_map(|(target, truth)| match truth.state {
-            truth::State::Off { observed, requests } => Some((target, observed, requests)),
-            _ => None,
-        });
-        let judged = off.filter_map(|(target, observed, requests)| {
+    /// Traffic that goes elsewhere than it was sent never passes: the numbers are another split's. What too few
+    /// requests say nothing of is told at the `last` moment.
+    pub(super) fn truth_judgements(
+        &self,
+        engine: &Engine<'_>,
+        release: &Release,
+        last: bool,
+    ) -> Vec<Judgement> {
+        let never_passes = engine.unit.when.elsewhere != Reaction::Pass;
+        let judged = self.watched.truth.iter().filter_map(|(target, truth)| {
             let set = release.split.get(target)?;
-            let percent = observed * 100.0;
+            let unknown = truth.state == truth::State::Unknown && truth.seen != (0, 0);
+            let (observed, events, decides, why) = match truth.state {
+                truth::State::Off { observed, requests } => (
+                    Some(observed),
+                    requests,
+                    never_passes,
+                    format!(
+                        "{:.1} % of {requests} requests were counted on the candidate, and {set} is set: \
+                         sticky sessions, another rule, or a change that has not arrived",
+                        observed * 100.0
+                    ),
+                ),
+                _ if truth.comes_and_goes() => (
+                    None,
+                    0,
+                    never_passes,
+                    format!("it came and went: {} times it was elsewhere than set ({set})", truth.arrivals),
+                ),
+                _ if last && unknown => {
+                    let seen = truth.seen.0.saturating_add(truth.seen.1);
+                    let why = format!(
+                        "{} of {seen} requests on the candidate are too few to tell whether {set} go there",
+                        truth.seen.0
+                    );
+                    (None, seen, false, why)
+                }
+                _ => return None,
+            };
             Some(Judgement {
-                candidate: Some(observed),
+                candidate: observed,
                 limit: Some(set.fraction()),
                 kind: Kind::Ratio,
-                events: requests,
-                decides: engine.unit.when.elsewhere != Reaction::Pass,
+                events,
+                decides,
                 ..told(
                     EntryName::new("traffic").ok()?,
                     target,
                     Verdict::Insufficient,
-                    format!(
-                        "traffic: {percent:.1} % of {requests} requests were counted on the candidate, and {set} is set: \
-                         sticky sessions, another rule, or a change that has not arrived"
-                    ),
+                    format!("traffic: {why}"),
                     "the counted share agrees with the one that was set",
                 )
             })

@@ -98,7 +98,9 @@ impl Engine<'_> {
         let since = Duration::try_from(self.clock.now().duration_since(release.split_at)).unwrap_or_default();
         if let Some(watched) = release.watched.as_ref().filter(|w| w.goal.is_some() && !drifted) {
             let bake = self.bake_or_least(self.stages().bake_at(self.reached(release)).get());
-            let left = bake.saturating_sub(Duration::from_millis(watched.watched_ms));
+            let left = bake.saturating_sub(Duration::from_millis(
+                watched.watched_ms.saturating_sub(watched.counted_from_ms),
+            ));
             let due = watched.at.checked_add(left).ok();
             let sentence =
                 format!("waiting at {}: its bake outlasted the job that watched it", release.reached());

@@ -154,11 +154,12 @@ impl Engine<'_> {
         let mut bake = self.bake_or_least(bake);
         let mut run = Run::begin(self, &release);
         let poll = self.poll_interval(bake);
-        if let Some(judged) = release.verdict_here() {
-            // An earlier watch came to its end: this one keeps its evidence and watches for as long again.
-            bake += Duration::from_millis(judged.watched_ms);
-        }
         let (mut extended, mut foretold) = (false, false);
+        if let (Reaction::Extend(more), true) = (self.unit.when.insufficient, run.baked(self) > bake) {
+            // the end of a job cut what had been extended
+            extended = true;
+            bake += more.get();
+        }
         loop {
             let world = match self.look(&release, &mut run).await {
                 // One look may show an older truth, and another run may have begun to move the traffic.
@@ -171,7 +172,7 @@ impl Engine<'_> {
             };
             self.poll(&release, &mut run, world.as_ref()).await;
             run.note_health(&release, world.as_ref());
-            let left = bake.saturating_sub(run.watched(self));
+            let left = bake.saturating_sub(run.baked(self));
             foretold = foretold || self.foretell(&release, &run, bake);
             let judgements = self.judge_all(&release, &mut run, left.is_zero());
             let verdict = worst(&judgements);
@@ -188,6 +189,7 @@ impl Engine<'_> {
                 {
                     extended = true;
                     bake += more.get();
+                    run.extend();
                     self.progress.line(&format!(
                         "insufficient evidence after {}: watching {more} longer",
                         spoken(run.watched(self))
@@ -235,7 +237,7 @@ impl Engine<'_> {
         let readable = run.dark.is_empty() && run.blind.is_none();
         let only_thin = readable
             && run.health_judgements(release).is_empty()
-            && !run.truth_judgements(self, release).iter().any(|j| j.decides);
+            && !run.truth_judgements(self, release, false).iter().any(|j| j.decides);
         if verdict != Verdict::Insufficient || self.unit.when.insufficient != Reaction::Pass || !only_thin {
             return verdict;
         }
@@ -337,18 +339,19 @@ impl Engine<'_> {
             }
         }
         all.extend(run.health_judgements(release));
-        all.extend(run.truth_judgements(self, release));
+        all.extend(run.truth_judgements(self, release, last));
         all
     }
 
     /// Tells, once there is something to go by, what this watch can show.
     fn foretell(&self, release: &Release, run: &Run, bake: Duration) -> bool {
-        let seconds = run.watched(self).as_secs_f64();
+        let now_ms = millis(run.watched(self));
         let mut rates = Rates::new();
         for (check, targets) in &run.watched.series {
             for (target, series) in targets {
                 let mut all = series.candidate.clone();
                 all.add(&series.baseline);
+                let seconds = now_ms.saturating_sub(series.begun_ms().unwrap_or(now_ms)) as f64 / 1000.0;
                 if series.baseline.requests().is_some_and(|n| n > 0) && seconds > 0.0 {
                     rates.insert((check.clone(), target.clone()), (all, seconds));
                 }

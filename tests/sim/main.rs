@@ -10,4 +10,5 @@ mod ports;
 mod runs;
 mod schedules;
 mod systematic;
+mod watches;
 mod world;

@@ -11,7 +11,7 @@ use tidegate::{
         unit::{CheckEntry, DatabaseEntry, Finish, Hook, Migration, Service, Step, Unit, When},
     },
     error::Failure,
-    port::Silent,
+    port::{Progress, Watching},
 };
 
 use crate::{
@@ -86,7 +86,7 @@ fn unit(door: &Door) -> Unit {
     let hook = |moment: &str| Hook { moment: moment.into(), step: step("tell", Does::Nothing, 20) };
     let tells = lock(&door.world).tells_revision;
     let source: Box<dyn tidegate::port::Metric> = Box::new(SimMetric { door: door.clone() });
-    Unit {
+    let mut unit = Unit {
         name: "shop".parse().unwrap(),
         environment: "production".parse().unwrap(),
         services: vec![service(&api, true), service(&web, false)],
@@ -122,7 +122,24 @@ fn unit(door: &Door) -> Unit {
         text: String::new(),
         digest: String::new(),
         doubts: Vec::new(),
+    };
+    (lock(&door.world).adjust)(&mut unit);
+    unit
+}
+
+/// What a run prints, kept.
+struct Told(Shared);
+
+impl Progress for Told {
+    fn line(&self, line: &str) {
+        lock(&self.0).told.push(line.to_string());
     }
+
+    fn output(&self, _: &str, _: &str) {}
+
+    fn waiting(&self, _: &str, _: &str) {}
+
+    fn watching(&self, _: &Watching<'_>) {}
 }
 
 /// The whole life of one process.
@@ -130,10 +147,15 @@ pub async fn process(world: Shared, run: usize, what: What, skew: i64) -> Ending
     let unit = unit(&Door { world: world.clone(), run });
     let process = lock(&world).runs[&run].process.clone();
     let holder = Holder { run: format!("job-{run}"), process, ..Holder::default() };
-    let options = Options { release: Some(RELEASE.parse().unwrap()), ..Options::default() };
+    let options = Options {
+        release: Some(RELEASE.parse().unwrap()),
+        time_limit: lock(&world).time_limit,
+        ..Options::default()
+    };
     let timing = Timing { call: CALL, healthy: Duration::from_secs(60), ..Timing::default() };
     let clock = Arc::new(SimClock::new(world.clone(), skew));
-    let engine = Engine::new(&unit, clock, holder, &Silent, Stop::never(), options, timing);
+    let progress = Told(world.clone());
+    let engine = Engine::new(&unit, clock, holder, &progress, Stop::never(), options, timing);
     let result = match &what {
         What::Rollout => engine.rollout(None, false, None).await,
         What::Assume => {

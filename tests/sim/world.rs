@@ -13,6 +13,7 @@ use tidegate::{
         record::{Artifact, Record},
         share::Share,
     },
+    engine::unit::Unit,
     port::Appended,
 };
 
@@ -63,6 +64,14 @@ pub struct World {
     pub flaps: Vec<(TargetName, SideName, Duration, Duration)>,
     /// Times in which metrics cannot be read.
     pub outages: Vec<(Duration, Duration)>,
+    /// Times since the share of the first stage was set in which all requests go to the baseline nevertheless.
+    pub elsewhere: Vec<(Duration, Duration)>,
+    /// What is different in the unit's file.
+    pub adjust: fn(&mut Unit),
+    /// How long a job may take.
+    pub time_limit: Option<Duration>,
+    /// The lines that runs printed.
+    pub told: Vec<String>,
 
     pub journal: Vec<Record>,
     pub appended_at: Vec<Duration>,
@@ -174,6 +183,10 @@ impl World {
             web: Web::Split,
             flaps: Vec::new(),
             outages: Vec::new(),
+            elsewhere: Vec::new(),
+            adjust: |_| {},
+            time_limit: None,
+            told: Vec::new(),
             journal: Vec::new(),
             appended_at: Vec::new(),
             history: History::default(),
@@ -253,7 +266,10 @@ impl World {
         let seconds = (until - self.now).as_secs_f64();
         let bad = self.bad.clone();
         for place in self.places.values_mut() {
-            let share = place.visible(self.now, 0);
+            let since = self.now.saturating_sub(place.changes.last().unwrap().0);
+            let elsewhere = place.configured().basis_points() < BREAKS_AT
+                && self.elsewhere.iter().any(|(from, to)| (*from..*to).contains(&since));
+            let share = if elsewhere { Share::NONE } else { place.visible(self.now, 0) };
             for (side, part) in [(green(), share), (blue(), share.rest())] {
                 let broken = bad.is_some()
                     && place.versions.get(&side) == bad.as_ref()

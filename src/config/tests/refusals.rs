@@ -105,6 +105,8 @@ fn wrong_checks() {
                 "+checks:\n  p95: {scrape: {url: /m, histogram: h, at: p95}, tolerate: 1pp}\n",
             ),
             ("a tolerance below the baseline", "+checks:\n  errors: {haproxy: errors, tolerate: 0.8x}\n"),
+            ("a percentage that may fall by a factor", "+checks:\n  good: {haproxy: errors, worse: lower}\n"),
+            ("no events needed", "+checks:\n  errors: {haproxy: errors, needs: 0}\n"),
             ("a fail taken for a pass", "+when: {fail: pass}\n"),
             ("no false alarm ever", "+checks:\n  errors: {haproxy: errors, alpha: 0%}\n"),
             ("two sources", "+checks:\n  errors: {haproxy: errors, http: /health, fail: above 5%}\n"),

@@ -18,6 +18,9 @@ use crate::domain::{
     sample::{Histogram, Measure, Sample},
 };
 
+/// A side is silent when it has been quiet for so many times the longest pause it had before.
+pub(super) const SILENT_GAPS: u64 = 3;
+
 /// However long the windows, no more polls than this are kept.
 const POLLS_MAX: usize = 4096;
 
@@ -33,12 +36,18 @@ impl Series {
         }
         self.candidate.add(&poll.candidate);
         self.baseline.add(&poll.baseline);
+        let begun_ms = self.begun_ms().unwrap_or(poll.from_ms);
         for (sample, heard_ms, gap_ms) in [
             (&poll.candidate, &mut self.heard_ms.0, &mut self.gap_ms.0),
             (&poll.baseline, &mut self.heard_ms.1, &mut self.gap_ms.1),
         ] {
             if sample.events() > 0 {
-                *gap_ms = (*gap_ms).max(poll.to_ms.saturating_sub(*heard_ms));
+                let pause = match *heard_ms {
+                    // before the first nobody knows whether it was a pause or the time until it began
+                    0 => poll.from_ms.saturating_sub(begun_ms) / SILENT_GAPS,
+                    heard_ms => poll.from_ms.saturating_sub(heard_ms),
+                };
+                *gap_ms = (*gap_ms).max(pause);
                 *heard_ms = poll.to_ms;
             }
         }
@@ -78,6 +87,11 @@ impl Series {
         }
     }
 
+    /// When its first poll began.
+    pub fn begun_ms(&self) -> Option<u64> {
+        self.batches.first().or(self.open.as_ref()).map(|batch| batch.from_ms)
+    }
+
     /// Ends the batch that is open: where a watch ends, all of it counts.
     pub fn close_batch(&mut self, frame: &Frame<'_>) {
         let Some(batch) = self.open.take() else { return };
@@ -115,6 +129,7 @@ impl Series {
             heard_ms: self.heard_ms,
             gap_ms: self.gap_ms,
             no_numbers: self.no_numbers,
+            asked: self.asked,
             ..Series::default()
         };
         let (mut candidate, mut baseline) = (Sample::Empty, Sample::Empty);
@@ -226,6 +241,16 @@ fn tally(values: &mut (f64, u64), sample: &Sample, measure: Measure) {
         values.0 += number;
         values.1 += 1;
     }
+}
+
+/// The number that all these samples make together.
+pub(super) fn pooled<'s>(samples: impl Iterator<Item = &'s Sample>, measure: Measure) -> Option<f64> {
+    let (mut total, mut values) = (Sample::Empty, (0.0, 0));
+    for sample in samples {
+        total.add(sample);
+        tally(&mut values, sample, measure);
+    }
+    overall(&total, values, measure)
 }
 
 fn overall(total: &Sample, values: (f64, u64), measure: Measure) -> Option<f64> {

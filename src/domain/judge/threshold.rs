@@ -8,7 +8,7 @@
 
 use super::{
     Frame,
-    series::millis,
+    series::{millis, pooled},
     verdict::{Answer, Reading, Why},
 };
 use crate::domain::{
@@ -66,7 +66,7 @@ impl Look<'_> {
         let measure = self.frame.check.measure;
         let absolute_gauge = measure == Measure::Gauge && !level.needs_baseline();
         let candidate = match absolute_gauge {
-            true => self.series.polls.iter().rev().find_map(|p| p.candidate.number(measure)),
+            true => self.series.candidate.number(measure),
             false => self.series.candidate_number(measure),
         };
         let reference = self.reference();
@@ -90,26 +90,23 @@ impl Look<'_> {
         let reference = self.reference();
         let limit = self.limit(bound, direction, level, reference.number);
         let mut reading = Reading { limit, baseline: None, ..self.against(bound, &reference) };
+        // what the baseline shows in one poll is little, and may be nothing: all of the time counts
+        let live = pooled(self.trailing(hold_ms).map(|poll| &poll.baseline), measure);
+        let baseline = live.filter(|_| !reference.recorded).or(reference.number);
         let (mut polls, mut all_beyond) = (0u32, true);
-        for poll in self.trailing(hold_ms) {
-            let Some(number) = poll.candidate.number(measure) else {
-                continue;
-            };
-            let live = poll.baseline.number(measure).filter(|_| !reference.recorded);
-            let baseline = live.or(reference.number);
-            let Some(limit) = self.limit(bound, direction, level, baseline) else {
-                continue;
-            };
-            polls += 1;
-            all_beyond &= direction.beyond(number, limit);
-            reading.candidate = Some(number);
+        if let Some(limit) = self.limit(bound, direction, level, baseline) {
+            for number in self.trailing(hold_ms).filter_map(|poll| poll.candidate.number(measure)) {
+                polls += 1;
+                all_beyond &= direction.beyond(number, limit);
+                reading.candidate = Some(number);
+            }
             reading.limit = Some(limit);
             reading.baseline = baseline.filter(|_| level.needs_baseline());
         }
         reading.answer = match polls {
             0 if reading.limit.is_none() => Answer::Open(Why::NoBaseline),
             0 => Answer::Open(Why::Nothing),
-            2.. if all_beyond && self.watched_ms >= hold_ms => Answer::Broken,
+            2.. if all_beyond && self.seen_ms() >= hold_ms => Answer::Broken,
             _ => Answer::Within,
         };
         reading
@@ -131,9 +128,9 @@ impl Look<'_> {
     ) -> Option<f64> {
         let plain = level.limit(baseline)?;
         let before = self.frame.recorded.and_then(|r| r.number(self.frame.check.measure));
-        match (self.frame.was_bad(bound), before) {
+        match (self.was_bad(bound), before) {
             (true, Some(before)) => {
-                let tolerated = self.frame.check.tolerated(direction).edge.at(before);
+                let tolerated = self.frame.tolerated(direction).edge.at(before);
                 Some(if direction == Direction::Above { plain.max(tolerated) } else { plain.min(tolerated) })
             }
             _ => Some(plain),
@@ -142,13 +139,29 @@ impl Look<'_> {
 
     /// What is told of the baseline where the bound speaks of it.
     pub(super) fn against(&self, bound: &Bound, reference: &Reference) -> Reading {
-        let asked = bound.needs_baseline() || self.frame.was_bad(bound);
+        let was_bad = self.was_bad(bound);
+        let asked = bound.needs_baseline() || was_bad;
         Reading {
             baseline: reference.number.filter(|_| asked),
             recorded: reference.recorded && asked,
-            was_bad: self.frame.was_bad(bound),
+            was_bad,
             ..Reading::default()
         }
+    }
+
+    /// Whether a fixed level was broken before the release already. One value of a gauge is no proof of it: the
+    /// baseline must be beyond the level still, where it is known.
+    fn was_bad(&self, bound: &Bound) -> bool {
+        let Bound::Beyond { direction, level, .. } = bound else { return false };
+        let level = level.limit(None);
+        let still = |number: f64| level.is_none_or(|level| direction.beyond(number, level));
+        self.frame.was_bad(bound)
+            && (self.frame.check.measure != Measure::Gauge || self.reference().number.is_none_or(still))
+    }
+
+    /// How long the series is: since its first poll began.
+    pub(super) fn seen_ms(&self) -> u64 {
+        self.watched_ms.saturating_sub(self.series.begun_ms().unwrap_or(0))
     }
 
     /// What the candidate is compared with.

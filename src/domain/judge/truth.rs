@@ -4,7 +4,8 @@
 //! The share of the requests that was counted on the candidate is held against the share that was set. It agrees
 //! within a factor of [`BAND`] of the odds (10 % agrees with 6.9 % to 14.3 %, 50 % with 40 % to 60 %): weights are
 //! rounded, and requests come in connections. Outside of it, a mismatch counts once chance is ruled out (the
-//! two-sided game of [`super::split`] against the nearest edge of the band).
+//! two-sided game of [`super::split`] against the nearest edge of the band). Few requests prove no agreement; a
+//! mismatch is over when they rule out that the traffic still goes where it went.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,16 +21,25 @@ const MISMATCH: f64 = 0.001;
 const AGREEMENT: f64 = 0.05;
 /// Weight of the prior, in requests.
 const WEIGHT: f64 = 20.0;
-/// Looks that one answer is made of, before it is asked anew.
+/// Looks that are taken together as the newest.
 const LOOKS: u32 = 8;
+/// Traffic that arrived more often than this comes and goes.
+const ARRIVALS_MAX: u32 = 3;
 
 /// What is known of one target's traffic since its split was confirmed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Truth {
     /// Requests counted since the last answer, on the candidate and on the baseline.
     pub seen: (u64, u64),
+    /// The same of the newest looks: a change would drown in all that came before.
+    recent: (u64, u64),
     looks: u32,
     pub state: State,
+    /// It agreed at some time.
+    agreed: bool,
+    /// How often it arrived after it had been elsewhere.
+    pub arrivals: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -46,26 +56,75 @@ pub enum State {
     },
 }
 
+/// Traffic that had been elsewhere goes where it was sent, from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It never had before: what was seen so far says nothing of this split.
+    First,
+    Again,
+}
+
 impl Truth {
-    /// One more look. Returns whether the traffic has arrived just now, after it had been elsewhere: what was seen
-    /// before says nothing of this split.
-    pub fn look(&mut self, set: Share, candidate: u64, baseline: u64) -> bool {
-        let was_off = matches!(self.state, State::Off { .. });
-        self.seen.0 = self.seen.0.saturating_add(candidate);
-        self.seen.1 = self.seen.1.saturating_add(baseline);
-        self.looks += 1;
-        match compare(set, self.seen.0, self.seen.1) {
-            State::Unknown => return false,
-            found => {
-                // an answer that stays the same gathers no more than some looks, or a change would drown in it
-                if found != self.state || self.looks >= LOOKS {
-                    (self.seen, self.looks) = ((0, 0), 0);
-                }
-                self.state = found;
-            }
+    /// One more look. Tells when the traffic has arrived just now.
+    pub fn look(&mut self, set: Share, candidate: u64, baseline: u64) -> Option<Arrival> {
+        let before = self.state;
+        for (on_candidate, on_baseline) in [&mut self.seen, &mut self.recent] {
+            *on_candidate = on_candidate.saturating_add(candidate);
+            *on_baseline = on_baseline.saturating_add(baseline);
         }
-        was_off && self.state == State::Agrees
+        self.looks += 1;
+        let found = match compare(set, self.recent.0, self.recent.1) {
+            off @ State::Off { .. } => off,
+            _ => compare(set, self.seen.0, self.seen.1),
+        };
+        let window_ends = self.looks >= LOOKS;
+        if window_ends {
+            (self.recent, self.looks) = ((0, 0), 0);
+        }
+        match (before, found) {
+            (State::Off { observed, requests }, State::Unknown)
+                if moved(observed, requests, set, self.seen) =>
+            {
+                self.begin(State::Unknown);
+            }
+            (_, State::Unknown) => return None,
+            _ if found != before => self.begin(found),
+            // an answer that stays the same gathers no more than some looks
+            _ if window_ends => self.seen = (0, 0),
+            _ => {}
+        }
+        let off = |state| matches!(state, State::Off { .. });
+        let arrived = off(before) && !off(self.state);
+        let arrival = if self.agreed { Arrival::Again } else { Arrival::First };
+        self.agreed |= self.state == State::Agrees;
+        self.arrivals = self.arrivals.saturating_add(u32::from(arrived));
+        arrived.then_some(arrival)
     }
+
+    /// Counts anew from an answer on.
+    fn begin(&mut self, state: State) {
+        (self.seen, self.recent, self.looks, self.state) = ((0, 0), (0, 0), 0, state);
+    }
+
+    /// Whether it arrives and goes again, and again.
+    pub fn comes_and_goes(&self) -> bool {
+        self.arrivals > ARRIVALS_MAX
+    }
+}
+
+/// Whether requests that went elsewhere go where they were set to go, as far as so few can tell: they lie within the
+/// band, and what was observed before is ruled out, and half the way from there.
+fn moved(observed: f64, requests: u64, set: Share, (candidate, baseline): (u64, u64)) -> bool {
+    let (c, b, before) = (candidate as f64, baseline as f64, requests as f64);
+    let odds = |share: f64| share / (1.0 - share);
+    // none of a hundred is no share of zero
+    let from = odds((observed * before + 0.5) / (before + 1.0));
+    let to = odds(set.fraction());
+    let half = (from * to).sqrt();
+    let now = odds((c + 0.5) / (c + b + 1.0));
+    let inside = now > to / BAND && now < to * BAND;
+    let beyond = if from < to { now > half } else { now < half };
+    inside && beyond && Split::new(half / (1.0 + half), WEIGHT).ln_e(c, b) >= ln(1.0 / AGREEMENT)
 }
 
 /// Whether the counted share agrees with the one that was set.
@@ -110,11 +169,45 @@ mod tests {
     #[test]
     fn traffic_that_arrives_late_begins_the_judging_anew() {
         let mut truth = Truth::default();
-        assert!(!truth.look(share("10%"), 0, 400));
+        assert_eq!(truth.look(share("10%"), 0, 400), None);
         assert!(matches!(truth.state, State::Off { .. }));
-        let arrived = (0..4).map(|_| truth.look(share("10%"), 100, 900)).collect::<Vec<_>>();
-        assert_eq!(arrived.iter().filter(|a| **a).count(), 1, "{arrived:?}");
+        let arrived: Vec<_> = (0..4).filter_map(|_| truth.look(share("10%"), 100, 900)).collect();
+        assert_eq!(arrived, [Arrival::First]);
         assert_eq!(truth.state, State::Agrees);
+        // what was seen while it agreed stays, whatever comes between
+        while truth.state == State::Agrees {
+            assert_eq!(truth.look(share("10%"), 0, 1000), None);
+        }
+        let arrived: Vec<_> = (0..4).filter_map(|_| truth.look(share("10%"), 100, 900)).collect();
+        assert_eq!((arrived, truth.arrivals), (vec![Arrival::Again], 2));
+    }
+
+    #[test]
+    fn few_requests_are_enough_to_see_that_the_traffic_has_moved() {
+        let mut truth = Truth::default();
+        truth.look(share("10%"), 0, 300);
+        let looks = (1..).find(|_| truth.look(share("10%"), 1, 9).is_some()).unwrap();
+        assert!(looks <= 6, "{looks} looks of ten requests");
+        assert_eq!(truth.state, State::Unknown, "too few to agree");
+        // what stays outside of the band never arrives
+        for (candidate, baseline) in [(0, 10), (2, 98), (5, 95), (4, 6)] {
+            let mut truth = Truth::default();
+            truth.look(share("10%"), candidate * 1000, baseline * 1000);
+            let arrived = (0..1000).find_map(|_| truth.look(share("10%"), candidate, baseline));
+            assert_eq!(arrived, None, "{candidate} {baseline}");
+        }
+    }
+
+    #[test]
+    fn traffic_that_arrives_again_and_again_comes_and_goes() {
+        let mut truth = Truth::default();
+        let mut rounds = 0;
+        while !truth.comes_and_goes() {
+            truth.look(share("10%"), 0, 5000);
+            truth.look(share("10%"), 500, 4500);
+            rounds += 1;
+        }
+        assert!(rounds < 20, "{rounds}");
     }
 
     #[test]

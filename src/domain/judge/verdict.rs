@@ -12,7 +12,7 @@ use super::{
     forecast::Traffic,
     numbers::{exp, ln},
     rank::Ranks,
-    series::millis,
+    series::{SILENT_GAPS, millis},
     threshold::Look,
 };
 use crate::domain::{
@@ -32,11 +32,13 @@ const SIGN_OF_HARM: f64 = 3.0;
 const RANK_VALUES_MIN: usize = 8;
 /// A side that had events is silent when this many were to be expected since the last.
 const SILENT_EVENTS: f64 = 12.0;
-/// And when it has been quiet for so many times the longest pause it had before, and for this part of the watch.
-const SILENT_GAPS: u64 = 3;
+/// And when it has been quiet for this part of the watch.
 const SILENT_LEAST: u64 = 10;
-/// A gauge that had values is silent when it had none for this part of the watch.
+/// A gauge that had values, or probes, are silent when there were none for this part of the watch.
 const SILENT_PART: u64 = 3;
+/// What is asked only at the end is asked again where a watch goes on after its end. The errors that are accepted are
+/// shared: the first time has so much of them, and each later one as much of what is left.
+const FIRST_ASKED: f64 = 0.75;
 
 /// When it is judged.
 #[derive(Clone, Copy, Debug)]
@@ -216,7 +218,7 @@ impl Look<'_> {
     /// How much longer it takes to show that all is well, the present rates being the true ones. Where the candidate
     /// shows harm so far, as if it were no worse than the baseline.
     fn more_ms(&self, trial: Trial) -> Option<u64> {
-        let seconds = self.watched_ms as f64 / 1000.0;
+        let seconds = self.seen_ms() as f64 / 1000.0;
         if seconds <= 0.0 {
             return None;
         }
@@ -272,7 +274,9 @@ impl Look<'_> {
         let allowed: Vec<f64> =
             values(|batch| &batch.baseline).into_iter().map(|b| trial.edge.at(b)).collect();
         let reference = self.reference();
-        let alpha = self.frame.alpha();
+        // it is asked once; where a watch goes on after its end, of what was left for later
+        let left = (1.0 - FIRST_ASKED).powi(self.series.asked.min(60) as i32) * FIRST_ASKED;
+        let (alpha, missed) = (self.frame.alpha() * left, left / SHOWN_WELL);
         let few = candidate.len().min(allowed.len()) < RANK_VALUES_MIN
             || Ranks::least_p(candidate.len(), allowed.len()) > alpha;
         let greater = |x: &[f64], y: &[f64]| Ranks::new(x, y).persistent().p();
@@ -288,7 +292,7 @@ impl Look<'_> {
             (.., false) => Answer::Open(Why::AtTheEnd),
             _ if few => Answer::Open(Why::FewValues),
             _ if p_harm <= alpha => Answer::Broken,
-            _ if p_well <= 1.0 / SHOWN_WELL || (declared && p_harm > 1.0 / SHOWN_WELL) => Answer::Within,
+            _ if p_well <= missed || (declared && p_harm > 1.0 / SHOWN_WELL) => Answer::Within,
             _ => Answer::Open(Why::Undecided),
         };
         let tested = Tested {
@@ -306,7 +310,7 @@ impl Look<'_> {
             candidate: self.series.candidate_number(Measure::Gauge),
             limit: reference.number.map(|b| trial.edge.at(b)),
             tested: Some(tested),
-            shown_well: p_well <= 1.0 / SHOWN_WELL,
+            shown_well: p_well <= missed,
             ..self.against(bound, &reference)
         }
     }
@@ -326,29 +330,28 @@ impl Look<'_> {
         if counts && plain && series.candidate.events() < check.least_events() {
             return Some(Why::FewEvents);
         }
-        let silent = |side, sample: &Sample, values: u64, heard_ms: u64, gap_ms: u64| {
-            let ms = self.watched_ms.saturating_sub(heard_ms);
+        let begun_ms = self.watched_ms.saturating_sub(self.seen_ms());
+        let silent = |side, sample: &Sample, heard_ms: u64, gap_ms: u64| {
+            let (ms, spoke_ms) =
+                (self.watched_ms.saturating_sub(heard_ms), heard_ms.saturating_sub(begun_ms));
             // a source tells in steps of its own, and not of the newest moments
-            let usual = gap_ms.saturating_mul(SILENT_GAPS).max(self.watched_ms / SILENT_LEAST);
+            let usual = gap_ms.saturating_mul(SILENT_GAPS).max(self.seen_ms() / SILENT_LEAST);
             let stopped = match sample {
-                _ if ms <= usual => false,
-                Sample::Counts { .. } | Sample::Histogram(_) if heard_ms > 0 => {
-                    sample.events() as f64 / heard_ms as f64 * ms as f64 >= SILENT_EVENTS
+                _ if ms <= usual || spoke_ms == 0 => false,
+                Sample::Counts { .. } | Sample::Histogram(_) => {
+                    sample.events() as f64 / spoke_ms as f64 * ms as f64 >= SILENT_EVENTS
                 }
-                Sample::Gauge(_) | Sample::Probes { .. } if heard_ms > 0 => {
-                    values >= 3 && ms > self.watched_ms / SILENT_PART
-                }
-                _ => false,
+                Sample::Gauge(_) | Sample::Probes { .. } => ms > self.seen_ms() / SILENT_PART,
+                // of events only the bad ones are known: none is as it should be
+                Sample::Events(_) | Sample::Empty => false,
             };
             stopped.then_some(Why::Silent { side, ms })
         };
         let compared =
             self.frame.check.fail.iter().any(Bound::needs_baseline) && !self.frame.check.against_recorded;
         let (heard, gap) = (series.heard_ms, series.gap_ms);
-        silent("candidate", &series.candidate, series.candidate_values.1, heard.0, gap.0).or_else(|| {
-            silent("baseline", &series.baseline, series.baseline_values.1, heard.1, gap.1)
-                .filter(|_| compared)
-        })
+        silent("candidate", &series.candidate, heard.0, gap.0)
+            .or_else(|| silent("baseline", &series.baseline, heard.1, gap.1).filter(|_| compared))
     }
 
     /// The bound, with what the test allows.
@@ -409,12 +412,13 @@ impl Look<'_> {
             Some(tested) if reading.shown_well => {
                 format!(", shown with a confidence of 95 % (evidence {} to 1)", odds(tested.well))
             }
+            Some(tested) if tested.test == Test::Rank => {
+                let (seen, needed) = (self.series.candidate_values.1, self.frame.check.least_events());
+                format!(", no sign of harm, and enough values were seen ({seen} of {needed})")
+            }
             Some(_) => {
-                let least = self.frame.check.least_events();
-                format!(
-                    ", by its number: enough events were seen ({} of {least})",
-                    self.series.candidate.events()
-                )
+                let (seen, needed) = (self.series.candidate.events(), self.frame.check.least_events());
+                format!(", by its number: enough events were seen ({seen} of {needed})")
             }
             None => String::new(),
         }
@@ -437,7 +441,17 @@ impl Look<'_> {
                 )
             }
             Why::FewBaselineEvents => "too few events of the baseline".into(),
-            Why::FewValues => "too few values to compare".into(),
+            Why::FewValues => {
+                let seen = self.series.candidate_values.1.min(self.series.baseline_values.1);
+                let needed = reading.tested.as_ref().map_or(2, |tested| {
+                    (RANK_VALUES_MIN..).find(|n| Ranks::least_p(*n, *n) <= tested.alpha).unwrap_or_default()
+                        as u64
+                });
+                format!(
+                    "too few values to compare ({seen} of {needed} needed on each side){}",
+                    self.by_time(seen, needed)
+                )
+            }
             Why::AtTheEnd => "compared once, at the end of the watch".into(),
             Why::Undecided => {
                 let longer = match reading.tested.as_ref().and_then(|t| t.more_ms) {
@@ -453,10 +467,10 @@ impl Look<'_> {
 
     /// When so many events will have been seen.
     fn by_time(&self, events: u64, needed: u64) -> String {
-        if events == 0 || self.watched_ms == 0 {
+        if events == 0 || needed <= events {
             return String::new();
         }
-        let ms = (needed.saturating_sub(events)) as f64 * self.watched_ms as f64 / events as f64;
+        let ms = (needed - events) as f64 * self.seen_ms() as f64 / events as f64;
         format!("; at the present rate about {} more", spoken(Duration::from_millis(ms as u64)))
     }
 }

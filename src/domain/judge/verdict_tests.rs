@@ -352,6 +352,103 @@ fn a_side_that_falls_silent_never_passes() {
 }
 
 #[test]
+fn a_gauge_and_probes_fall_silent_too() {
+    let mut c = case(Measure::Gauge, Kind::Count, &["above baseline + 10"]);
+    c.polls(2, Sample::Gauge(1.0), Sample::Gauge(1.0));
+    assert_eq!(c.verdict(), Verdict::Pass);
+    c.polls(4, Sample::Empty, Sample::Gauge(1.0));
+    assert!(c.judgement().sentence.contains("candidate showed nothing more"), "{}", c.judgement().sentence);
+    let mut c = case(Measure::Probes, Kind::Ratio, &["3 failures in a row"]);
+    c.polls(6, Sample::Probes { asked: 2, failed: 0 }, Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Pass);
+    c.polls(6, Sample::Empty, Sample::Empty);
+    assert!(c.judgement().sentence.contains("candidate showed nothing more"), "{}", c.judgement().sentence);
+}
+
+#[test]
+fn a_poll_that_lasts_long_makes_no_silence_usual() {
+    let mut c = worse(Some(100));
+    c.polls(5, counts(1, 100), counts(9, 900));
+    // nobody watched for five minutes, and the counters went on
+    let to_ms = c.now_ms + 300_000;
+    let poll = Poll { from_ms: c.now_ms, to_ms, candidate: counts(30, 3000), baseline: counts(270, 27_000) };
+    c.series.push(&Frame { check: &c.check, recorded: None, before: None, tests: 1 }, poll);
+    c.now_ms = to_ms;
+    c.polls(6, Sample::Empty, counts(9, 900));
+    assert!(c.judgement().sentence.contains("candidate showed nothing more"), "{}", c.judgement().sentence);
+}
+
+#[test]
+fn one_poll_without_an_answer_does_not_hide_the_newest_value() {
+    let mut c = case(Measure::Gauge, Kind::Count, &["above 10"]);
+    c.polls(5, Sample::Gauge(20.0), Sample::Empty).poll(Sample::Empty, Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Fail, "{}", c.judgement().sentence);
+}
+
+#[test]
+fn a_baseline_without_an_error_in_one_poll_has_some_in_all_of_the_time() {
+    let mut c = case(Measure::Ratio, Kind::Ratio, &["above 5x baseline for 1m"]);
+    c.polls(5, counts(2, 1000), counts(10, 1000)).poll(counts(2, 1000), counts(0, 1000));
+    assert_eq!(c.verdict(), Verdict::Pass, "{}", c.judgement().sentence);
+    c.polls(6, counts(60, 1000), counts(10, 1000));
+    assert_eq!(c.verdict(), Verdict::Fail, "{}", c.judgement().sentence);
+}
+
+#[test]
+fn one_value_of_a_gauge_does_not_lift_a_level_that_the_baseline_keeps() {
+    let mut c = case(Measure::Gauge, Kind::Ratio, &["above 80%"]);
+    c.recorded = Some(Sample::Gauge(0.95));
+    c.polls(5, Sample::Gauge(0.9), Sample::Gauge(0.5));
+    assert_eq!(c.verdict(), Verdict::Fail, "{}", c.judgement().sentence);
+    let mut c = case(Measure::Gauge, Kind::Ratio, &["above 80%"]);
+    c.recorded = Some(Sample::Gauge(0.95));
+    c.polls(5, Sample::Gauge(0.9), Sample::Gauge(0.94));
+    assert_eq!(c.verdict(), Verdict::Pass, "{}", c.judgement().sentence);
+}
+
+#[test]
+fn a_percentage_that_was_too_low_may_not_fall_by_a_factor() {
+    let mut c = case(Measure::Ratio, Kind::Ratio, &["below 99%"]);
+    c.recorded = Some(counts(989_000, 1_000_000));
+    c.polls(40, counts(989, 1000), counts(8901, 9000));
+    assert_eq!(c.verdict(), Verdict::Pass, "{}", c.judgement().sentence);
+    c.polls(40, counts(950, 1000), counts(8901, 9000));
+    assert_eq!(c.verdict(), Verdict::Fail, "{}", c.judgement().sentence);
+}
+
+#[test]
+fn what_is_asked_at_the_end_is_asked_more_strictly_when_it_is_asked_again() {
+    let mut c = case(Measure::Gauge, Kind::Count, &["worse than baseline"]);
+    for i in 0..20 {
+        let noise = f64::from(i * 7 % 5);
+        c.poll(Sample::Gauge(130.0 + noise), Sample::Gauge(100.0 + noise));
+    }
+    let alphas: Vec<f64> = (0..20)
+        .map(|asked| {
+            c.series.asked = asked;
+            c.judgement().tested.unwrap().alpha
+        })
+        .collect();
+    assert!((alphas[0] - 0.0075).abs() < 1e-12, "{alphas:?}");
+    assert!((0.00999..=0.01).contains(&alphas.iter().sum()), "{alphas:?}");
+}
+
+#[test]
+fn too_few_values_of_a_gauge_say_how_many_more() {
+    let mut c = case(Measure::Gauge, Kind::Count, &["worse than baseline"]);
+    c.polls(4, Sample::Gauge(1.0), Sample::Gauge(1.0));
+    let told = c.judgement().sentence;
+    assert!(told.contains("(4 of 8 needed on each side); at the present rate about 40"), "{told}");
+    let mut c = case(Measure::Gauge, Kind::Count, &["worse than baseline"]);
+    c.check.needs = Some(5);
+    for i in 0..8 {
+        c.poll(Sample::Gauge(1.0 + f64::from(i % 4)), Sample::Gauge(1.0 + f64::from((i + 2) % 4)));
+    }
+    let told = c.judgement().sentence;
+    assert!(told.contains("enough values were seen (8 of 5)"), "{told}");
+}
+
+#[test]
 fn what_is_no_number_never_passes() {
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let mut c = case(Measure::Gauge, Kind::Count, &["above 10"]);
