@@ -274,7 +274,7 @@ impl Run {
         let never_passes = engine.unit.when.elsewhere != Reaction::Pass;
         let judged = self.watched.truth.iter().filter_map(|(target, truth)| {
             let set = release.split.get(target)?;
-            let unknown = truth.state == truth::State::Unknown && truth.seen != (0, 0);
+            let unknown = truth.state == truth::State::Unknown && truth.seen.total() > 0;
             let (observed, events, decides, why) = match truth.state {
                 truth::State::Off { observed, requests } => (
                     Some(observed),
@@ -293,10 +293,9 @@ impl Run {
                     format!("it came and went: {} times it was elsewhere than set ({set})", truth.arrivals),
                 ),
                 _ if last && unknown => {
-                    let seen = truth.seen.0.saturating_add(truth.seen.1);
+                    let (on_candidate, seen) = (truth.seen.candidate, truth.seen.total());
                     let why = format!(
-                        "{} of {seen} requests on the candidate are too few to tell whether {set} go there",
-                        truth.seen.0
+                        "{on_candidate} of {seen} requests on the candidate are too few to tell whether {set} go there"
                     );
                     (None, seen, false, why)
                 }

@@ -21,20 +21,55 @@ const MISMATCH: f64 = 0.001;
 const AGREEMENT: f64 = 0.05;
 /// Weight of the prior, in requests.
 const WEIGHT: f64 = 20.0;
-/// Looks that are taken together as the newest.
-const LOOKS: u32 = 8;
+/// Sources tell in steps of their own, and not of both sides at the same moment: nothing is said of fewer answers than
+/// this of the side that answered more often. One answer that is missing is then still within the band.
+const ANSWERS_MIN: u32 = 4;
+/// Answers that are taken together as the newest.
+const ANSWERS: u32 = 8;
 /// Traffic that arrived more often than this comes and goes.
 const ARRIVALS_MAX: u32 = 3;
+
+/// Requests on the candidate and on the baseline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Counted {
+    pub candidate: u64,
+    pub baseline: u64,
+    /// How many looks brought some of each.
+    answers: (u32, u32),
+}
+
+impl Counted {
+    fn add(&mut self, candidate: u64, baseline: u64) {
+        self.candidate = self.candidate.saturating_add(candidate);
+        self.baseline = self.baseline.saturating_add(baseline);
+        self.answers.0 = self.answers.0.saturating_add(u32::from(candidate > 0));
+        self.answers.1 = self.answers.1.saturating_add(u32::from(baseline > 0));
+    }
+
+    fn answers(&self) -> u32 {
+        self.answers.0.max(self.answers.1)
+    }
+
+    pub fn total(&self) -> u64 {
+        self.candidate.saturating_add(self.baseline)
+    }
+
+    fn compare(&self, set: Share) -> State {
+        match self.answers() < ANSWERS_MIN {
+            true => State::Unknown,
+            false => compare(set, self.candidate, self.baseline),
+        }
+    }
+}
 
 /// What is known of one target's traffic since its split was confirmed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Truth {
-    /// Requests counted since the last answer, on the candidate and on the baseline.
-    pub seen: (u64, u64),
+    /// What was counted since the last answer.
+    pub seen: Counted,
     /// The same of the newest looks: a change would drown in all that came before.
-    recent: (u64, u64),
-    looks: u32,
+    recent: Counted,
     pub state: State,
     /// It agreed at some time.
     agreed: bool,
@@ -68,29 +103,27 @@ impl Truth {
     /// One more look. Tells when the traffic has arrived just now.
     pub fn look(&mut self, set: Share, candidate: u64, baseline: u64) -> Option<Arrival> {
         let before = self.state;
-        for (on_candidate, on_baseline) in [&mut self.seen, &mut self.recent] {
-            *on_candidate = on_candidate.saturating_add(candidate);
-            *on_baseline = on_baseline.saturating_add(baseline);
-        }
-        self.looks += 1;
-        let found = match compare(set, self.recent.0, self.recent.1) {
+        self.seen.add(candidate, baseline);
+        self.recent.add(candidate, baseline);
+        let found = match self.recent.compare(set) {
             off @ State::Off { .. } => off,
-            _ => compare(set, self.seen.0, self.seen.1),
+            _ => self.seen.compare(set),
         };
-        let window_ends = self.looks >= LOOKS;
+        let window_ends = self.recent.answers() >= ANSWERS;
         if window_ends {
-            (self.recent, self.looks) = ((0, 0), 0);
+            self.recent = Counted::default();
         }
         match (before, found) {
             (State::Off { observed, requests }, State::Unknown)
-                if moved(observed, requests, set, self.seen) =>
+                if moved(observed, requests, set, &self.seen) =>
             {
                 self.begin(State::Unknown);
             }
             (_, State::Unknown) => return None,
+            (State::Off { .. }, State::Off { .. }) => self.begin(found),
             _ if found != before => self.begin(found),
             // an answer that stays the same gathers no more than some looks
-            _ if window_ends => self.seen = (0, 0),
+            _ if window_ends => self.seen = Counted::default(),
             _ => {}
         }
         let off = |state| matches!(state, State::Off { .. });
@@ -103,7 +136,7 @@ impl Truth {
 
     /// Counts anew from an answer on.
     fn begin(&mut self, state: State) {
-        (self.seen, self.recent, self.looks, self.state) = ((0, 0), (0, 0), 0, state);
+        (self.seen, self.recent, self.state) = (Counted::default(), Counted::default(), state);
     }
 
     /// Whether it arrives and goes again, and again.
@@ -114,8 +147,11 @@ impl Truth {
 
 /// Whether requests that went elsewhere go where they were set to go, as far as so few can tell: they lie within the
 /// band, and what was observed before is ruled out, and half the way from there.
-fn moved(observed: f64, requests: u64, set: Share, (candidate, baseline): (u64, u64)) -> bool {
-    let (c, b, before) = (candidate as f64, baseline as f64, requests as f64);
+fn moved(observed: f64, requests: u64, set: Share, now: &Counted) -> bool {
+    if now.answers() < ANSWERS_MIN {
+        return false;
+    }
+    let (c, b, before) = (now.candidate as f64, now.baseline as f64, requests as f64);
     let odds = |share: f64| share / (1.0 - share);
     // none of a hundred is no share of zero
     let from = odds((observed * before + 0.5) / (before + 1.0));
@@ -155,6 +191,29 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn off(candidate: u64, baseline: u64) -> Truth {
+        let mut truth = Truth::default();
+        (0..4).for_each(|_| assert_eq!(truth.look(share("10%"), candidate, baseline), None));
+        assert!(matches!(truth.state, State::Off { .. }));
+        truth
+    }
+
+    #[test]
+    fn sources_that_tell_of_each_side_at_another_moment_show_no_mismatch() {
+        let mut truth = Truth::default();
+        for look in 0..200 {
+            let (candidate, baseline) = if look % 2 == 0 { (150, 0) } else { (0, 150) };
+            assert_eq!(truth.look(share("50%"), candidate, baseline), None);
+            assert!(!matches!(truth.state, State::Off { .. }), "{truth:?}");
+        }
+        assert_eq!(truth.state, State::Agrees);
+        let looks = (0..20).take_while(|_| {
+            truth.look(share("50%"), 150, 0);
+            truth.state == State::Agrees
+        });
+        assert!(looks.count() <= 8, "one that answers no more is one");
+    }
+
     #[test]
     fn a_share_agrees_only_when_both_edges_are_ruled_out() {
         assert_eq!(compare(share("10%"), 1, 9), State::Unknown);
@@ -168,8 +227,7 @@ mod tests {
 
     #[test]
     fn traffic_that_arrives_late_begins_the_judging_anew() {
-        let mut truth = Truth::default();
-        assert_eq!(truth.look(share("10%"), 0, 400), None);
+        let mut truth = off(0, 100);
         assert!(matches!(truth.state, State::Off { .. }));
         let arrived: Vec<_> = (0..4).filter_map(|_| truth.look(share("10%"), 100, 900)).collect();
         assert_eq!(arrived, [Arrival::First]);
@@ -184,15 +242,13 @@ mod tests {
 
     #[test]
     fn few_requests_are_enough_to_see_that_the_traffic_has_moved() {
-        let mut truth = Truth::default();
-        truth.look(share("10%"), 0, 300);
+        let mut truth = off(0, 75);
         let looks = (1..).find(|_| truth.look(share("10%"), 1, 9).is_some()).unwrap();
         assert!(looks <= 6, "{looks} looks of ten requests");
         assert_eq!(truth.state, State::Unknown, "too few to agree");
         // what stays outside of the band never arrives
         for (candidate, baseline) in [(0, 10), (2, 98), (5, 95), (4, 6)] {
-            let mut truth = Truth::default();
-            truth.look(share("10%"), candidate * 1000, baseline * 1000);
+            let mut truth = off(candidate * 1000, baseline * 1000);
             let arrived = (0..1000).find_map(|_| truth.look(share("10%"), candidate, baseline));
             assert_eq!(arrived, None, "{candidate} {baseline}");
         }
@@ -203,8 +259,8 @@ mod tests {
         let mut truth = Truth::default();
         let mut rounds = 0;
         while !truth.comes_and_goes() {
-            truth.look(share("10%"), 0, 5000);
-            truth.look(share("10%"), 500, 4500);
+            (0..4).for_each(|_| assert_eq!(truth.look(share("10%"), 0, 5000), None));
+            (0..4).for_each(|_| drop(truth.look(share("10%"), 500, 4500)));
             rounds += 1;
         }
         assert!(rounds < 20, "{rounds}");
