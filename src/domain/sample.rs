@@ -163,6 +163,18 @@ impl Sample {
         }
     }
 
+    /// Whether a check of this measure can be asked of it. Nothing answers everything.
+    pub fn answers(&self, measure: Measure) -> bool {
+        match self {
+            Sample::Empty => true,
+            Sample::Counts { .. } => matches!(measure, Measure::Ratio | Measure::Events),
+            Sample::Events(_) => measure == Measure::Events,
+            Sample::Gauge(_) => measure == Measure::Gauge,
+            Sample::Histogram(_) => matches!(measure, Measure::Quantile(_)),
+            Sample::Probes { .. } => measure == Measure::Probes,
+        }
+    }
+
     /// The bad events in it.
     pub fn bad(&self) -> u64 {
         match self {

@@ -54,24 +54,32 @@ impl Past {
         at.map_or(self.attempt.clone(), |at| format!("{} at {at}", self.attempt))
     }
 
+    /// Whether something is stored that this check can be asked of: numbers of another kind are another question's.
+    fn has(&self, check: &Check) -> bool {
+        let stored = self.judged().and_then(|(_, _, watched)| watched.series.get(&check.name));
+        let mut samples =
+            stored.into_iter().flat_map(BTreeMap::values).flat_map(|s| [&s.candidate, &s.baseline]);
+        stored.is_some() && samples.all(|sample| sample.answers(check.measure))
+    }
+
     /// All its judgements anew, under these checks. What no check asked for, and what could not be read, stays as it
-    /// was.
-    fn again(&self, checks: &[Check]) -> Vec<Judgement> {
+    /// was. So many tests share the false alarms that are accepted: as many as these checks have, or as did then.
+    fn again(&self, checks: &[Check], tests: Tests) -> Vec<Judgement> {
         let Some((_, before, watched)) = self.judged() else { return Vec::new() };
         let moment = Moment { watched: std::time::Duration::from_millis(watched.watched_ms), last: true };
-        let decided: usize = checks
-            .iter()
-            .map(|c| c.deciding_tests() * watched.series.get(&c.name).map_or(0, BTreeMap::len))
-            .sum();
+        let checks = || checks.iter().filter(|check| self.has(check));
+        let decided: usize =
+            checks().map(|c| c.deciding_tests() * watched.series.get(&c.name).map_or(0, BTreeMap::len)).sum();
         let mut all = Vec::new();
-        for check in checks {
+        for check in checks() {
             for (target, series) in watched.series.get(&check.name).into_iter().flatten() {
                 let old = find(before, &check.name, target);
                 if let Some(unread) = old.filter(|old| old.verdict == Verdict::Error) {
                     all.push(unread.clone());
                     continue;
                 }
-                let tests = old.and_then(|old| old.tested.as_ref()).map_or(decided, |tested| tested.tests);
+                let then = old.and_then(|old| old.tested.as_ref()).filter(|_| tests == Tests::OfThen);
+                let tests = then.map_or(decided, |tested| tested.tests);
                 let recorded = self.recorded.get(&check.name).and_then(|r| r.get(target));
                 let earlier = self.before.get(&check.name).and_then(|r| r.get(target));
                 let frame = Frame { check, recorded, before: earlier, tests };
@@ -82,6 +90,15 @@ impl Past {
         all.extend(before.iter().filter(|judged| !asked(judged)).cloned());
         all
     }
+}
+
+/// Which tests share the false alarms that are accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tests {
+    /// Those that did when it was judged.
+    OfThen,
+    /// Those of the checks that judge now.
+    OfNow,
 }
 
 fn find<'j>(judgements: &'j [Judgement], check: &EntryName, target: &TargetName) -> Option<&'j Judgement> {
@@ -132,7 +149,18 @@ impl Engine<'_> {
         let (mut lines, mut other) = (Vec::new(), 0usize);
         for verdict in &past {
             let Some((before, judgements, _)) = verdict.judged() else { continue };
-            let again = verdict.again(&checks_of(&verdict.config)?);
+            let checks = match checks_of(&verdict.config) {
+                Ok(checks) => checks,
+                Err(why) => {
+                    other += 1;
+                    lines.push(format!(
+                        "{}: {before}, and not judged again: this version cannot read the config that was recorded with it: {why}",
+                        verdict.name()
+                    ));
+                    continue;
+                }
+            };
+            let again = verdict.again(&checks, Tests::OfThen);
             let now = worst(&again);
             let taken = before == Verdict::Pass && now == Verdict::Insufficient && worst(judgements) == now;
             let differs = again.iter().filter(|j| !same(j, judgements)).count();
@@ -157,7 +185,9 @@ impl Engine<'_> {
         match other {
             0 => Ok(Done::new(format!("{count} verdict{} of {release} came out the same", plural(count)))),
             _ => Err(Failure::Step(Told::new(
-                format!("{other} of {count} verdicts of {release} came out differently; nothing was changed"),
+                format!(
+                    "{other} of {count} verdicts of {release} came out differently, or could not be judged again; nothing was changed"
+                ),
                 "another version of tidegate judged then, or the journal was edited",
             ))),
         }
@@ -167,23 +197,35 @@ impl Engine<'_> {
     pub async fn judge_with(&self, release: Option<&ReleaseName>, checks: &[Check]) -> Result<Done, Failure> {
         let past = self.past(release).await?;
         let (mut lines, mut back, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+        let mut unasked = 0usize;
         for verdict in &past {
-            let Some((before, judgements, watched)) = verdict.judged() else { continue };
-            let again = verdict.again(checks);
-            let now = worst(&again);
+            let Some((before, judgements, _)) = verdict.judged() else { continue };
             let name = verdict.name();
-            lines.push(match (before == now, now) {
-                (true, _) => format!("{name}: {now}, as it was"),
-                (false, Verdict::Fail) => format!("{name}: was {before}, and WOULD HAVE GONE BACK"),
-                (false, _) => format!("{name}: was {before}, and would have been {now}"),
+            if !checks.iter().any(|check| verdict.has(check)) {
+                lines.push(format!(
+                    "{name}: was {before}; nothing is stored that these checks could be asked of"
+                ));
+                unasked += 1;
+                continue;
+            }
+            let again = verdict.again(checks, Tests::OfNow);
+            let now = worst(&again);
+            // a pass that the file had made of too little evidence
+            let taken = before == Verdict::Pass && worst(judgements) == Verdict::Insufficient;
+            lines.push(match now {
+                Verdict::Insufficient if taken => {
+                    format!("{name}: {now}, and taken for a pass by the file, as it was")
+                }
+                now if before == now => format!("{name}: {now}, as it was"),
+                Verdict::Fail => format!("{name}: was {before}, and WOULD HAVE GONE BACK"),
+                now => format!("{name}: was {before}, and would have been {now}"),
             });
             let telling = again.iter().filter(|j| {
                 j.verdict != Verdict::Pass
                     || find(judgements, &j.check, &j.target).is_none_or(|o| o.verdict != j.verdict)
             });
             lines.extend(telling.map(|j| format!("  {} {}", j.target, j.sentence)));
-            let unknown =
-                checks.iter().filter(|c| !watched.series.contains_key(&c.name)).map(|c| c.name.as_str());
+            let unknown = checks.iter().filter(|check| !verdict.has(check)).map(|check| check.name.as_str());
             let unknown: Vec<&str> = unknown.collect();
             if !unknown.is_empty() {
                 lines.push(format!("  nothing is stored of {}", unknown.join(", ")));
@@ -202,12 +244,16 @@ impl Engine<'_> {
             names => format!("; {words}: {}", names.join(", ")),
         };
         Ok(Done::new(format!(
-            "{} verdict{} judged under the other checks: {} would have gone back that did not{}{}",
-            past.len(),
-            plural(past.len()),
+            "{} verdict{} judged under the other checks: {} would have gone back that did not{}{}{}",
+            past.len() - unasked,
+            plural(past.len() - unasked),
             back.len(),
             told(&back, "these"),
-            told(&kept, "these did and would not have")
+            told(&kept, "these did and would not have"),
+            match unasked {
+                0 => String::new(),
+                n => format!("; of {n} nothing is stored that these checks could be asked of"),
+            }
         )))
     }
 

@@ -37,6 +37,15 @@ async fn a_verdict_that_was_tampered_with_comes_out_differently() {
     std::fs::write(&judged, tampered).unwrap();
     let again = stage.run("verify-metrics --replay v2").await.ends(16);
     assert!(again.text().contains("came out differently"), "{}", again.text());
+    // a config that cannot be read any more is told, and is no reason not to tell the rest
+    let opened = stage.record("opened");
+    let text = std::fs::read_to_string(&opened).unwrap();
+    let unreadable = text.replace("needs: 20 events", "neds: 20 events");
+    assert_ne!(text, unreadable);
+    std::fs::write(&opened, unreadable).unwrap();
+    let again = stage.run("verify-metrics --replay v2").await.ends(16);
+    assert!(again.text().contains("cannot read the config that was recorded with it"), "{}", again.text());
+    assert!(again.text().contains("2 of 2 verdicts of v2"), "{}", again.text());
 }
 
 #[tokio::test]
@@ -62,6 +71,19 @@ async fn other_checks_tell_which_releases_would_have_gone_back() {
     let new = stage.run("verify-metrics --with new.yml --output json").await.ends(0).json();
     assert!(new["sentence"].as_str().unwrap().contains(": 0 would have gone back"), "{new}");
     assert!(new["details"].to_string().contains("nothing is stored of p95"), "{new}");
+    // the same names with other questions, and other names, are asked of nothing
+    for (name, checks) in [
+        ("kind.yml", "{errors: {scrape: {url: /metrics, histogram: h, at: p95}}}"),
+        ("names.yml", "{failures: {haproxy: errors, needs: 20 events}}"),
+    ] {
+        other(name, checks);
+        let none = stage.run(&format!("verify-metrics --with {name} --output json")).await.ends(0).json();
+        let sentence = none["sentence"].as_str().unwrap();
+        assert!(
+            sentence.starts_with("0 verdicts judged") && sentence.contains("of 2 nothing is stored"),
+            "{none}"
+        );
+    }
     let missing = stage.run("verify-metrics --with nowhere.yml").await.ends(2);
     assert!(missing.text().contains("failed to read nowhere.yml"), "{}", missing.text());
 }
@@ -99,6 +121,9 @@ async fn too_little_evidence_is_a_pass_only_where_the_file_says_so() {
     let stage = Stage::set(&format!("{thin}when: {{insufficient: pass}}\n")).await;
     let ran = stage.under_load("rollout --release v2").await.ends(0);
     assert!(ran.text().contains("insufficient evidence is taken for a pass"), "{}", ran.text());
+    let again = stage.run("verify-metrics --with tidegate.yml --output json").await.ends(0).json();
+    assert!(again["details"].to_string().contains("taken for a pass by the file, as it was"), "{again}");
+    stage.run("verify-metrics --replay v2").await.ends(0);
     let stage = Stage::set(thin).await;
     let ran = stage.under_load("rollout --release v2").await.ends(11);
     assert!(ran.text().contains("of 1000000 needed"), "{}", ran.text());
