@@ -128,11 +128,14 @@ impl Check {
         Trial { edge: self.tolerate.edge(worse), worse }
     }
 
-    /// Bounds that decide by a test, each of which may alarm falsely.
-    pub fn deciding_tests(&self) -> usize {
+    /// Bounds that decide by a test, each of which may alarm falsely; with those that only warn, where they count.
+    pub fn deciding_tests(&self, warnings: bool) -> usize {
+        let warns = self.warn.iter().filter(|_| warnings);
         match self.shadow {
             true => 0,
-            false => self.fail.iter().filter(|b| **b == Bound::Worse || self.trial(b).is_some()).count(),
+            false => (self.fail.iter().chain(warns))
+                .filter(|b| **b == Bound::Worse || self.trial(b).is_some())
+                .count(),
         }
     }
 }

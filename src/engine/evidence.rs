@@ -9,11 +9,12 @@ use super::{
 };
 use crate::domain::{
     bound::Bound,
+    check::Check,
     duration::spoken,
-    judge::{Frame, forecast::Outlook},
+    judge::{Frame, forecast::Outlook, verdict::values_at_the_end},
     names::{EntryName, TargetName},
     record::Cursors,
-    sample::Sample,
+    sample::{Measure, Sample},
     share::Share,
 };
 
@@ -66,22 +67,56 @@ impl Engine<'_> {
         }
     }
 
-    /// One line per check that is tested: what a watch of `bake` can show where the candidate has `share`.
-    pub(crate) fn outlooks(&self, rates: &Rates, share: Share, bake: Duration, tests: usize) -> Vec<String> {
+    /// One line per check that is tested: what a watch of `bake` can show where the candidate has this share.
+    pub(crate) fn outlooks(
+        &self,
+        rates: &Rates,
+        share: &dyn Fn(&TargetName) -> Share,
+        bake: Duration,
+        tests: usize,
+    ) -> Vec<String> {
         let mut lines = Vec::new();
         for entry in &self.unit.checks {
             let frame = Frame { check: &entry.check, recorded: None, before: None, tests };
+            if entry.check.measure == Measure::Gauge && entry.check.fail.contains(&Bound::Worse) {
+                let reached = self.reached_by(entry);
+                lines.extend(reached.map(|s| self.outlook_of_gauge(&frame, &s.name, share(&s.name), bake)));
+                continue;
+            }
             let tested = entry.check.fail.iter().find_map(|bound| Some((bound, frame.trial(bound)?)));
             let Some((bound, trial)) = tested else { continue };
             for ((_, target), (seen, seconds)) in
                 rates.iter().filter(|((check, _), _)| *check == entry.check.name)
             {
-                let outlook =
-                    Outlook::of(&frame, trial, seen, *seconds, share.fraction(), bake.as_secs_f64());
+                let (share, bake) = (share(target).fraction(), bake.as_secs_f64());
+                let outlook = Outlook::of(&frame, trial, seen, *seconds, share, bake);
                 lines.extend(outlook.map(|outlook| sentence(entry, bound, target, seen, *seconds, &outlook)));
             }
         }
         lines
+    }
+
+    /// A gauge is compared once, by as many values as the watch has polls.
+    fn outlook_of_gauge(
+        &self,
+        frame: &Frame<'_>,
+        target: &TargetName,
+        share: Share,
+        bake: Duration,
+    ) -> String {
+        let recorded = share == Share::ALL || frame.check.against_recorded;
+        let poll = self.poll_interval(bake);
+        let (values, needed) =
+            ((bake.as_secs_f64() / poll.as_secs_f64()) as usize, values_at_the_end(frame, recorded));
+        let against = if recorded { "what was recorded of the baseline" } else { "the baseline's" };
+        let told = match values < needed {
+            true => format!(
+                "this stage is too short: it has about {values} values, and {needed} are needed, which takes {}",
+                spoken(poll * needed as u32)
+            ),
+            false => format!("compared once, at the end of this stage, about {values} values with {against}"),
+        };
+        format!("{} of {target}: {told}", frame.check.name)
     }
 }
 
@@ -102,7 +137,7 @@ fn sentence(
         None => "is never shown".into(),
     };
     let smallest = match outlook.smallest {
-        Some(factor) => format!("can show {} or worse", worse_by(factor, check.kind.show(today * factor))),
+        Some(number) => format!("can show {} or worse", shown(check, today, number)),
         None => "is too short to show anything".into(),
     };
     let (find, proof) = (takes(outlook.find), takes(outlook.proof));
@@ -114,7 +149,13 @@ fn sentence(
     format!("{} of {target}: {rate} events/s at {today}: this stage {smallest}; {more}", check.name)
 }
 
-fn worse_by(factor: f64, shown: String) -> String {
-    let factor = if factor < 10.0 { format!("{factor:.1}") } else { format!("{factor:.0}") };
-    format!("{factor}x ({shown})")
+/// What today's number may become, and how many times as much it is.
+fn shown(check: &Check, today: f64, number: f64) -> String {
+    let factor = number / today;
+    let shown = check.kind.show(number);
+    match factor.is_finite() && factor >= 1.0 {
+        true if factor < 10.0 => format!("{factor:.1}x ({shown})"),
+        true => format!("{factor:.0}x ({shown})"),
+        false => shown,
+    }
 }

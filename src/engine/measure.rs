@@ -172,12 +172,16 @@ impl Engine<'_> {
         asked.peek().is_none() || asked.any(|s| self.under_test(Some(release), &s.name))
     }
 
-    /// How many services a check is asked of.
-    pub(crate) fn targets_of(&self, entry: &CheckEntry) -> usize {
+    /// The services that a check is asked of.
+    pub(crate) fn reached_by(&self, entry: &CheckEntry) -> impl Iterator<Item = &Service> {
         self.chosen()
             .filter(|s| entry.service.as_ref().is_none_or(|only| only == &s.name))
             .filter(|s| self.reach(entry, &s.name) != Reach::None)
-            .count()
+    }
+
+    /// How many they are.
+    pub(crate) fn targets_of(&self, entry: &CheckEntry) -> usize {
+        self.reached_by(entry).count()
     }
 
     /// How a check applies to a service. A question about the whole is asked of one service; where the file

@@ -5,6 +5,7 @@ use crate::{
     domain::{
         check::Check,
         duration::{Span, spoken},
+        names::TargetName,
     },
     error::Failure,
 };
@@ -14,8 +15,12 @@ impl Engine<'_> {
     /// Fills the report's lines with the steps in their order.
     /// `offline`: asks nobody, and tells nothing of the time that evidence takes.
     pub async fn plan(&self, offline: bool) -> Result<Done, Failure> {
-        let tests =
-            self.unit.checks.iter().map(|entry| entry.check.deciding_tests() * self.targets_of(entry)).sum();
+        let tests = self
+            .unit
+            .checks
+            .iter()
+            .map(|entry| entry.check.deciding_tests(false) * self.targets_of(entry))
+            .sum();
         let rates = match tests {
             _ if offline => Ok(Rates::new()),
             0 => Ok(Rates::new()),
@@ -69,7 +74,11 @@ impl Engine<'_> {
             };
             lines.push(format!("verify-metrics for {}: {}", bake, self.check_names()));
             if let Ok(rates) = &rates {
-                let outlooks = self.outlooks(rates, stage.to, self.bake_or_least(said), tests);
+                let share = |target: &TargetName| {
+                    let service = self.unit.services.iter().find(|s| &s.name == target);
+                    service.map_or(stage.to, |s| s.share_at(stage.to))
+                };
+                let outlooks = self.outlooks(rates, &share, self.bake_or_least(said), tests);
                 lines.extend(outlooks.into_iter().map(|line| format!("  {line}")));
             }
         }

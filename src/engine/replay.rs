@@ -68,8 +68,9 @@ impl Past {
         let Some((_, before, watched)) = self.judged() else { return Vec::new() };
         let moment = Moment { watched: std::time::Duration::from_millis(watched.watched_ms), last: true };
         let checks = || checks.iter().filter(|check| self.has(check));
-        let decided: usize =
-            checks().map(|c| c.deciding_tests() * watched.series.get(&c.name).map_or(0, BTreeMap::len)).sum();
+        let decided: usize = checks()
+            .map(|c| c.deciding_tests(false) * watched.series.get(&c.name).map_or(0, BTreeMap::len))
+            .sum();
         let mut all = Vec::new();
         for check in checks() {
             for (target, series) in watched.series.get(&check.name).into_iter().flatten() {

@@ -117,6 +117,7 @@ impl Run {
             .saturating_sub(CLOCKS_APART);
         let before = went_on.as_ref().map_or(Duration::ZERO, |w| Duration::from_millis(w.watched_ms)) + gap;
         let last_poll = went_on.as_ref().map_or(now, |w| w.at.min(now));
+        let goes_on = went_on.is_some();
         let mut watched = went_on.unwrap_or_else(|| Watched {
             split: release.split.clone(),
             since: release.split_since,
@@ -128,7 +129,7 @@ impl Run {
             series: BTreeMap::new(),
             truth: BTreeMap::new(),
         });
-        if let Some(judged) = release.verdict_here()
+        if let (true, Some(judged)) = (goes_on, release.verdict_here())
             && watched.counted_from_ms < judged.watched_ms
         {
             // an earlier watch came to its end: this one keeps its evidence and watches for as long again

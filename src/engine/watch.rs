@@ -349,17 +349,33 @@ impl Engine<'_> {
         let mut rates = Rates::new();
         for (check, targets) in &run.watched.series {
             for (target, series) in targets {
-                let mut all = series.candidate.clone();
-                all.add(&series.baseline);
                 let seconds = now_ms.saturating_sub(series.begun_ms().unwrap_or(now_ms)) as f64 / 1000.0;
-                if series.baseline.requests().is_some_and(|n| n > 0) && seconds > 0.0 {
-                    rates.insert((check.clone(), target.clone()), (all, seconds));
-                }
+                let recorded = release.recorded.get(check).and_then(|r| r.get(target));
+                let rate = series.candidate.events() as f64 / seconds;
+                let seen = match recorded {
+                    _ if seconds <= 0.0 => None,
+                    _ if series.baseline.requests().is_some_and(|n| n > 0) => {
+                        let mut all = series.candidate.clone();
+                        all.add(&series.baseline);
+                        Some((all, seconds))
+                    }
+                    // all traffic is the candidate's: what was recorded, as if it came at the present rate
+                    Some(known) if rate > 0.0 && known.requests().is_some_and(|n| n > 0) => {
+                        Some((known.clone(), known.events() as f64 / rate))
+                    }
+                    _ => None,
+                };
+                rates.extend(seen.map(|seen| ((check.clone(), target.clone()), seen)));
             }
         }
-        let lines = self.outlooks(&rates, self.reached(release), bake, self.deciding_tests(release));
+        let counts = |c: &CheckEntry| c.check.fail.iter().any(|bound| c.check.trial(bound).is_some());
+        if rates.is_empty() && self.unit.checks.iter().any(counts) {
+            return false;
+        }
+        let share = |target: &TargetName| release.split.get(target).copied().unwrap_or_default();
+        let lines = self.outlooks(&rates, &share, bake, self.deciding_tests(release));
         lines.iter().for_each(|line| self.progress.line(line));
-        !lines.is_empty()
+        true
     }
 
     /// What a check of a target is judged by.
@@ -374,10 +390,15 @@ impl Engine<'_> {
         Frame { check: &entry.check, recorded, before, tests: self.deciding_tests(release) }
     }
 
-    /// How many tests may raise a false alarm in a watch: each has its part of what is accepted.
+    /// How many tests may raise a false alarm in a watch: each has its part of what is accepted. When a release is
+    /// over it is re-checked some times, and what would only be told counts.
     fn deciding_tests(&self, release: &Release) -> usize {
+        let (later, times) = match release.closed {
+            Some(_) => (true, self.unit.finish.recheck.len().max(1)),
+            None => (false, 1),
+        };
         let entries = self.unit.checks.iter().filter(|entry| self.applies(release, entry));
-        entries.map(|entry| entry.check.deciding_tests() * self.targets_of(entry)).sum()
+        entries.map(|entry| entry.check.deciding_tests(later) * self.targets_of(entry)).sum::<usize>() * times
     }
 
     /// A check that no source has answered at all still has a verdict: without data nothing passes.

@@ -106,3 +106,17 @@ async fn one_that_comes_to_no_verdict_is_asked_again_and_in_the_end_told_as_not_
     let none = stage.run(RECHECK).await.ends(0);
     assert!(none.out.contains("has no re-check left"), "{}", none.text());
 }
+
+#[tokio::test]
+async fn all_that_may_raise_a_false_alarm_later_shares_what_is_accepted() {
+    let stage = finished().await;
+    let counted = "errors: {haproxy: errors, fail: above 95%, warn: above 90%, needs: 1}\n  lost: {sql";
+    stage.config(&CONFIG.replace("lost: {sql", counted));
+    stage.under_load(RECHECK).await.ends(0);
+    let record = std::fs::read_to_string(stage.record("rechecked")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let judged = record["event"]["judgements"].as_array().unwrap();
+    let errors = judged.iter().find(|j| j["check"] == "errors").unwrap();
+    // two bounds, two re-checks
+    assert_eq!(errors["tested"]["tests"], 4, "{errors}");
+}

@@ -206,6 +206,24 @@ fn a_watch_tells_at_its_beginning_what_it_can_show() {
     run(&mut sim, What::Rollout);
     let world = lock(&sim.world);
     let told: Vec<&String> = world.told.iter().filter(|line| line.contains("this stage can show")).collect();
-    // of each service, at each stage that has a baseline
-    assert_eq!(told.iter().filter(|line| line.contains("errors of api: ")).count(), 2, "{:?}", world.told);
+    // of each service, at each stage
+    assert_eq!(told.iter().filter(|line| line.contains("errors of api: ")).count(), 3, "{:?}", world.told);
+}
+
+#[test]
+fn a_watch_tells_of_a_gauge_by_how_many_values_it_is_compared() {
+    use tidegate::domain::{sample::Measure, value::Kind};
+    let mut sim = world(|unit| {
+        one(unit);
+        let name = "load".parse().unwrap();
+        let fail = vec!["worse than baseline".parse().unwrap()];
+        let check = tidegate::domain::check::Check {
+            fail,
+            ..tidegate::domain::check::Check::new(name, Measure::Gauge, Kind::Count)
+        };
+        unit.checks.push(CheckEntry { check, source: "sim".into(), service: None });
+    });
+    run(&mut sim, What::Rollout);
+    let told = lock(&sim.world).told.join("\n");
+    assert!(told.contains("load of api: compared once, at the end of this stage, about 20 values"), "{told}");
 }

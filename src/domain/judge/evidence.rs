@@ -11,7 +11,7 @@ use super::{
     quantile::Comparison,
     split,
 };
-use crate::domain::{check::Trial, sample::Sample};
+use crate::domain::{bound::Direction, check::Trial, sample::Sample};
 
 /// Evidence for both answers, as logarithms of E: E of 100 comes about by chance once in a hundred times at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,18 +48,10 @@ impl Standing {
         let purses = self.purses.get_or_insert_default();
         let (harm, well) = trial.refutes();
         let (mut harm_edge, mut well_edge) = (trial.edge, trial.edge);
-        if let (true, Some((low, high))) = (
-            batch.candidate > 0.0 && batch.baseline == 0.0 && past.baseline == 0.0 && trial.edge.times > 0.0,
-            frame.recorded_rate(),
-        ) {
+        let alone = batch.candidate > 0.0 && batch.baseline == 0.0 && past.baseline == 0.0;
+        if let (true, Some(edges)) = (alone, frame.recorded_edges(trial)) {
             self.against_recorded = true;
-            let fixed = |baseline| Edge { times: 0.0, plus: trial.edge.at(baseline) };
-            // each test has the recorded rate that is worst for it
-            let (for_harm, for_well) = match trial.worse {
-                crate::domain::bound::Direction::Above => (high, low),
-                crate::domain::bound::Direction::Below => (low, high),
-            };
-            (harm_edge, well_edge) = (fixed(for_harm), fixed(for_well));
+            (harm_edge, well_edge) = edges;
         }
         let with_baseline = harm_edge.times > 0.0;
         let clusters = clusters::size(before.iter().copied(), with_baseline);
@@ -89,6 +81,16 @@ impl Frame<'_> {
         RECORDED_PART * self.alpha().min(1.0 / SHOWN_WELL)
     }
 
+    /// The edges of both tests against the recorded baseline of a ratio: each has the rate that is worst for it.
+    pub(super) fn recorded_edges(&self, trial: Trial) -> Option<(Edge, Edge)> {
+        let (low, high) = self.recorded_rate().filter(|_| trial.edge.times > 0.0)?;
+        let fixed = |baseline| Edge { times: 0.0, plus: trial.edge.at(baseline) };
+        Some(match trial.worse {
+            Direction::Above => (fixed(high), fixed(low)),
+            Direction::Below => (fixed(low), fixed(high)),
+        })
+    }
+
     /// Between which rates the recorded baseline lies.
     fn recorded_rate(&self) -> Option<(f64, f64)> {
         match self.recorded {
@@ -100,17 +102,17 @@ impl Frame<'_> {
     }
 
     /// How large E must be, as its logarithm, to count as harm.
-    pub(super) fn enough_harm(&self, standing: &Standing) -> f64 {
-        self.enough(standing, self.alpha())
+    pub(super) fn enough_harm(&self, against_recorded: bool) -> f64 {
+        self.enough(against_recorded, self.alpha())
     }
 
     /// The same to count as a proof that all is well.
-    pub(super) fn enough_well(&self, standing: &Standing) -> f64 {
-        self.enough(standing, 1.0 / SHOWN_WELL)
+    pub(super) fn enough_well(&self, against_recorded: bool) -> f64 {
+        self.enough(against_recorded, 1.0 / SHOWN_WELL)
     }
 
-    fn enough(&self, standing: &Standing, accepted: f64) -> f64 {
-        let recorded = if standing.against_recorded { self.recorded_error() } else { 0.0 };
+    fn enough(&self, against_recorded: bool, accepted: f64) -> f64 {
+        let recorded = if against_recorded { self.recorded_error() } else { 0.0 };
         ln(1.0 / (accepted - recorded))
     }
 }
@@ -129,12 +131,10 @@ mod tests {
                 ..Check::new(name.clone(), Measure::Ratio, Kind::Ratio)
             };
             let frame = Frame { check: &check, recorded: None, before: None, tests: 1 };
-            let live = Standing::default();
-            assert!((frame.enough_harm(&live) - ln(1.0 / check.alpha.get())).abs() < 1e-12);
-            assert!((frame.enough_well(&live) - ln(20.0)).abs() < 1e-12);
-            let recorded = Standing { against_recorded: true, ..live };
-            assert!((frame.enough_harm(&recorded) - ln(harm)).abs() < 1e-9);
-            assert!((frame.enough_well(&recorded) - ln(well)).abs() < 1e-9);
+            assert!((frame.enough_harm(false) - ln(1.0 / check.alpha.get())).abs() < 1e-12);
+            assert!((frame.enough_well(false) - ln(20.0)).abs() < 1e-12);
+            assert!((frame.enough_harm(true) - ln(harm)).abs() < 1e-9);
+            assert!((frame.enough_well(true) - ln(well)).abs() < 1e-9);
         }
     }
 }

@@ -12,6 +12,8 @@
 //! gauge rarely are, and then it alarms far too often; [`Ranks::persistent`] widens σ by what the values' own
 //! correlation from one point to the next asks for.
 
+use special::Beta as _;
+
 use super::numbers::{normal_above, normal_bound};
 
 /// Up to so many values in all, none of them equal, the exact distribution is used.
@@ -42,8 +44,8 @@ impl<'a> Ranks<'a> {
     /// correlation r of each with the next is one for (1 + r)/(1 − r) of them (a first-order autoregression's).
     /// Of both sets the more persistent one counts: the correlation is itself an estimate.
     pub fn persistent(self) -> Self {
-        let r = correlation(self.x).max(correlation(self.y)).clamp(0.0, 0.95);
-        Ranks { wider: ((1.0 + r) / (1.0 - r)).sqrt(), ..self }
+        let worth = independent(correlation(self.x).max(correlation(self.y)));
+        Ranks { wider: (1.0 / worth).sqrt(), ..self }
     }
 
     /// U: pairs with x > y, a tie counting a half.
@@ -175,6 +177,25 @@ impl<'a> Ranks<'a> {
     }
 }
 
+/// The chance that so many of the values lie above the limit where only half of all do: the sign test, for a side
+/// of which only one number is known. Values that follow one another count as fewer, as in [`Ranks::persistent`].
+pub fn p_above(values: &[f64], limit: f64) -> f64 {
+    let above = values.iter().filter(|value| **value > limit).count() as f64;
+    if above == 0.0 {
+        return 1.0;
+    }
+    let worth = independent(correlation(values));
+    let (above, all) = (above * worth, values.len() as f64 * worth);
+    let (p, q) = (above, all - above + 1.0);
+    0.5.inc_beta(p, q, p.ln_beta(q))
+}
+
+/// What one value of many is worth where each has this correlation with the next.
+fn independent(correlation: f64) -> f64 {
+    let r = correlation.clamp(0.0, 0.95);
+    (1.0 - r) / (1.0 + r)
+}
+
 /// In how many orders of `m` and `n` values U is 0, 1, 2 …: the coefficients of the Gaussian binomial.
 fn ways(m: usize, n: usize) -> Vec<f64> {
     let most = m * n;
@@ -259,6 +280,22 @@ mod tests {
         let plain = Ranks::new(&wave, &other).p();
         let careful = Ranks::new(&wave, &other).persistent().p();
         assert!(careful > plain && careful < 0.5, "{plain} {careful}");
+    }
+
+    #[test]
+    fn signs_are_a_coin_where_values_are_independent() {
+        let values = |above: usize, all: usize| -> Vec<f64> {
+            // no two alike next to one another, so that they are not taken to follow one another
+            (0..all).map(|i| if (i * 7 + 3) % all < above { 2.0 } else { 0.0 }).collect()
+        };
+        // P(Bin(20, 1/2) ≥ 15) and ≥ 20
+        assert!((p_above(&values(15, 20), 1.0) - 0.020_694_732_666_015_625).abs() < 1e-12);
+        assert!((p_above(&values(20, 20), 1.0) - 0.5f64.powi(20)).abs() < 1e-15);
+        assert_eq!(p_above(&values(0, 20), 1.0), 1.0);
+        assert_eq!(p_above(&[], 1.0), 1.0);
+        // ten in a row and then none: they follow one another
+        let steps: Vec<f64> = (0..20).map(|i| if i < 15 { 2.0 } else { 0.0 }).collect();
+        assert!(p_above(&steps, 1.0) > 0.1);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::domain::{
 };
 
 /// A gauge is compared with its baseline only from this many values on each side.
-const GAUGE_VALUES_MIN: u64 = 2;
+pub(super) const GAUGE_VALUES_MIN: u64 = 2;
 
 /// One look at all that was seen so far.
 #[derive(Clone, Copy)]

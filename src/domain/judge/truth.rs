@@ -260,7 +260,8 @@ mod tests {
         let mut rounds = 0;
         while !truth.comes_and_goes() {
             (0..4).for_each(|_| assert_eq!(truth.look(share("10%"), 0, 5000), None));
-            (0..4).for_each(|_| drop(truth.look(share("10%"), 500, 4500)));
+            let arrived = (0..4).filter_map(|_| truth.look(share("10%"), 500, 4500)).count();
+            assert_eq!(arrived, 1);
             rounds += 1;
         }
         assert!(rounds < 20, "{rounds}");

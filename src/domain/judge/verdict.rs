@@ -11,9 +11,9 @@ use super::{
     Frame, SHOWN_WELL,
     forecast::Traffic,
     numbers::{exp, ln},
-    rank::Ranks,
+    rank::{Ranks, p_above},
     series::{SILENT_GAPS, millis},
-    threshold::Look,
+    threshold::{GAUGE_VALUES_MIN, Look},
 };
 use crate::domain::{
     bound::{Bound, Direction},
@@ -28,7 +28,7 @@ use crate::domain::{
 /// What has been declared to be enough events passes below this evidence of harm (E): chance shows more of it to one
 /// healthy release in three at most, and mostly to one in some dozens.
 const SIGN_OF_HARM: f64 = 3.0;
-/// Ranks say nothing of fewer values than this on a side.
+/// Ranks and signs say nothing of fewer values than this on a side.
 const RANK_VALUES_MIN: usize = 8;
 /// A side that had events is silent when this many were to be expected since the last.
 const SILENT_EVENTS: f64 = 12.0;
@@ -161,8 +161,8 @@ impl Look<'_> {
             false => Some(trial.edge.plus),
         };
         let evidence = self.series.evidence.get(&trial.key()).copied().unwrap_or_default();
-        let enough = self.frame.enough_harm(&evidence);
-        let shown_well = evidence.well >= self.frame.enough_well(&evidence);
+        let enough = self.frame.enough_harm(evidence.against_recorded);
+        let shown_well = evidence.well >= self.frame.enough_well(evidence.against_recorded);
         let events = self.series.candidate.events();
         // where the last bound is exceeded, the number is only the bound: how far beyond, the buckets cannot tell
         let off_scale = trial.worse == Direction::Above
@@ -203,7 +203,7 @@ impl Look<'_> {
             enough,
             well: evidence.well,
             at_ms: evidence.peak_ms,
-            more_ms: (last && undecided).then(|| self.more_ms(trial)).flatten(),
+            more_ms: (last && undecided).then(|| self.more_ms(trial, evidence.against_recorded)).flatten(),
         };
         Reading {
             answer,
@@ -217,50 +217,49 @@ impl Look<'_> {
 
     /// How much longer it takes to show that all is well, the present rates being the true ones. Where the candidate
     /// shows harm so far, as if it were no worse than the baseline.
-    fn more_ms(&self, trial: Trial) -> Option<u64> {
+    fn more_ms(&self, trial: Trial, against_recorded: bool) -> Option<u64> {
         let seconds = self.seen_ms() as f64 / 1000.0;
         if seconds <= 0.0 {
             return None;
         }
-        let recorded = self.frame.recorded;
-        let baseline = match (&self.series.baseline, recorded) {
-            (Sample::Empty, Some(recorded)) => recorded,
-            (live, _) => live,
-        };
-        let traffic = match (&self.series.candidate, baseline, self.frame.check.measure) {
-            (Sample::Counts { bad, total }, base, _) => {
-                let rate = |bad: u64, total: u64| if total == 0 { 0.0 } else { bad as f64 / total as f64 };
-                let (base_bad, base_total) = match base {
-                    Sample::Counts { bad, total } => (*bad, *total),
+        let live =
+            Some(&self.series.baseline).filter(|b| b.events() > 0 && !self.frame.check.against_recorded);
+        let (_, well) = trial.refutes();
+        let mut edge = trial.edge;
+        let traffic = match (&self.series.candidate, live.or(self.frame.recorded), self.frame.check.measure) {
+            (Sample::Counts { bad, total }, baseline, _) => {
+                let (base_bad, base_total) = match baseline {
+                    Some(Sample::Counts { bad, total }) if trial.edge.times > 0.0 => (*bad, *total),
                     _ => (0, 0),
                 };
-                let pooled = match trial.edge.times > 0.0 {
-                    true => rate(bad.saturating_add(base_bad), total.saturating_add(base_total)),
-                    false => rate(*bad, *total),
-                };
+                if let (None, Some((_, for_well))) = (live, self.frame.recorded_edges(trial)) {
+                    edge = for_well;
+                }
+                let rate =
+                    bad.saturating_add(base_bad) as f64 / total.saturating_add(base_total).max(1) as f64;
                 Traffic::Ratio {
                     candidate: *total as f64 / seconds,
-                    candidate_bad: pooled,
-                    baseline: base_total as f64 / seconds,
-                    baseline_bad: pooled,
+                    candidate_bad: rate,
+                    baseline: live.map_or(0.0, |_| base_total as f64 / seconds),
+                    baseline_bad: rate,
                 }
             }
-            (Sample::Histogram(mine), Sample::Histogram(theirs), Measure::Quantile(p)) => {
+            (Sample::Histogram(mine), Some(Sample::Histogram(theirs)), Measure::Quantile(p)) => {
+                let scaled =
+                    |scale: f64| -> Vec<f64> { theirs.counts.iter().map(|c| *c as f64 * scale).collect() };
                 let part = mine.total() as f64 / theirs.total().max(1) as f64;
-                let rates = |scale: f64| -> Vec<f64> {
-                    theirs.counts.iter().map(|c| *c as f64 / seconds * scale).collect()
+                let none = vec![0.0; theirs.counts.len()];
+                let (baseline, recorded) = match live {
+                    Some(_) => (scaled(1.0 / seconds), none),
+                    None => (none, scaled(1.0)),
                 };
-                Traffic::Quantile {
-                    bounds: theirs.bounds.clone(),
-                    candidate: rates(part),
-                    baseline: rates(1.0),
-                    p,
-                }
+                let candidate = scaled(part / seconds);
+                Traffic::Quantile { bounds: theirs.bounds.clone(), candidate, baseline, recorded, p }
             }
             _ => return None,
         };
-        let (_, well) = trial.refutes();
-        let needed = traffic.seconds(trial.edge, well, ln(SHOWN_WELL), self.frame.tuning())?;
+        let needed =
+            traffic.seconds(edge, well, self.frame.enough_well(against_recorded), self.frame.tuning())?;
         Some((((needed - seconds).max(seconds / 10.0)) * 1000.0) as u64)
     }
 
@@ -270,20 +269,32 @@ impl Look<'_> {
             let all = self.series.batches.iter().chain(&self.series.open);
             all.filter_map(|batch| of(batch).number(Measure::Gauge)).filter(|v| v.is_finite()).collect()
         };
-        let candidate = values(|batch| &batch.candidate);
-        let allowed: Vec<f64> =
-            values(|batch| &batch.baseline).into_iter().map(|b| trial.edge.at(b)).collect();
         let reference = self.reference();
+        let candidate = values(|batch| &batch.candidate);
+        let allowed: Vec<f64> = match (reference.recorded, reference.number) {
+            // of what was recorded one number is known
+            (true, Some(number)) => vec![trial.edge.at(number)],
+            _ => values(|batch| &batch.baseline).into_iter().map(|b| trial.edge.at(b)).collect(),
+        };
         // it is asked once; where a watch goes on after its end, of what was left for later
         let left = (1.0 - FIRST_ASKED).powi(self.series.asked.min(60) as i32) * FIRST_ASKED;
         let (alpha, missed) = (self.frame.alpha() * left, left / SHOWN_WELL);
-        let few = candidate.len().min(allowed.len()) < RANK_VALUES_MIN
-            || Ranks::least_p(candidate.len(), allowed.len()) > alpha;
-        let greater = |x: &[f64], y: &[f64]| Ranks::new(x, y).persistent().p();
-        let (p_harm, p_well) = match (last && !few, trial.worse) {
+        let needed = values_needed(alpha, reference.recorded);
+        let few = candidate.len() < needed || (!reference.recorded && allowed.len() < needed);
+        let (above, below) = match (last && !few, allowed.first()) {
+            (true, Some(limit)) if reference.recorded => {
+                let mirrored: Vec<f64> = candidate.iter().map(|value| -value).collect();
+                (p_above(&candidate, *limit), p_above(&mirrored, -limit))
+            }
+            (true, _) => {
+                let greater = |x: &[f64], y: &[f64]| Ranks::new(x, y).persistent().p();
+                (greater(&candidate, &allowed), greater(&allowed, &candidate))
+            }
             (false, _) => (1.0, 1.0),
-            (_, Direction::Above) => (greater(&candidate, &allowed), greater(&allowed, &candidate)),
-            (_, Direction::Below) => (greater(&allowed, &candidate), greater(&candidate, &allowed)),
+        };
+        let (p_harm, p_well) = match trial.worse {
+            Direction::Above => (above, below),
+            Direction::Below => (below, above),
         };
         let declared = self.frame.check.needs.is_some_and(|needs| candidate.len() as u64 >= needs);
         let answer = match (candidate.is_empty(), allowed.is_empty(), last) {
@@ -442,13 +453,13 @@ impl Look<'_> {
             }
             Why::FewBaselineEvents => "too few events of the baseline".into(),
             Why::FewValues => {
-                let seen = self.series.candidate_values.1.min(self.series.baseline_values.1);
-                let needed = reading.tested.as_ref().map_or(2, |tested| {
-                    (RANK_VALUES_MIN..).find(|n| Ranks::least_p(*n, *n) <= tested.alpha).unwrap_or_default()
-                        as u64
-                });
+                let baseline = if reading.recorded { u64::MAX } else { self.series.baseline_values.1 };
+                let seen = self.series.candidate_values.1.min(baseline);
+                let needed = (reading.tested.as_ref())
+                    .map_or(GAUGE_VALUES_MIN, |tested| values_needed(tested.alpha, reading.recorded) as u64);
+                let each = if reading.recorded { "" } else { " on each side" };
                 format!(
-                    "too few values to compare ({seen} of {needed} needed on each side){}",
+                    "too few values to compare ({seen} of {needed} needed{each}){}",
                     self.by_time(seen, needed)
                 )
             }
@@ -473,6 +484,17 @@ impl Look<'_> {
         let ms = (needed - events) as f64 * self.seen_ms() as f64 / events as f64;
         format!("; at the present rate about {} more", spoken(Duration::from_millis(ms as u64)))
     }
+}
+
+/// Fewer values than this could not show harm whatever they were.
+fn values_needed(alpha: f64, against_recorded: bool) -> usize {
+    let least = |n: usize| if against_recorded { 0.5f64.powi(n as i32) } else { Ranks::least_p(n, n) };
+    (RANK_VALUES_MIN..).find(|n| least(*n) <= alpha).unwrap_or(RANK_VALUES_MIN)
+}
+
+/// Values that a gauge must have by the end of a watch to be compared with its baseline.
+pub fn values_at_the_end(frame: &Frame<'_>, against_recorded: bool) -> usize {
+    values_needed(frame.alpha() * FIRST_ASKED, against_recorded)
 }
 
 /// How sure it is.

@@ -434,6 +434,27 @@ fn what_is_asked_at_the_end_is_asked_more_strictly_when_it_is_asked_again() {
 }
 
 #[test]
+fn a_gauge_without_a_baseline_is_compared_with_what_was_recorded() {
+    for (value, verdict) in
+        [(1.0, Verdict::Pass), (1.15, Verdict::Pass), (1.21, Verdict::Fail), (2.0, Verdict::Fail)]
+    {
+        let mut c = case(Measure::Gauge, Kind::Count, &["worse than baseline"]);
+        c.recorded = Some(Sample::Gauge(1.0));
+        for i in 0..20 {
+            c.poll(Sample::Gauge(value + f64::from(i % 3) * 1e-3), Sample::Empty);
+        }
+        let judged = c.judgement();
+        assert_eq!(judged.verdict, verdict, "{}", judged.sentence);
+        assert!(judged.sentence.contains("(against recorded)"), "{}", judged.sentence);
+    }
+    let mut c = case(Measure::Gauge, Kind::Count, &["worse than baseline"]);
+    c.recorded = Some(Sample::Gauge(1.0));
+    c.polls(5, Sample::Gauge(2.0), Sample::Empty);
+    let told = c.judgement().sentence;
+    assert!(told.contains("(5 of 8 needed); at the present rate about 30"), "{told}");
+}
+
+#[test]
 fn too_few_values_of_a_gauge_say_how_many_more() {
     let mut c = case(Measure::Gauge, Kind::Count, &["worse than baseline"]);
     c.polls(4, Sample::Gauge(1.0), Sample::Gauge(1.0));
