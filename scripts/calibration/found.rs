@@ -162,7 +162,7 @@ pub fn forecast(n: u64, seed: u64) -> Table {
                 let edge = Edge { times: tolerate, plus: 0.0 };
                 let alpha = ALPHAS[0];
                 let tuning = Tuning { alpha, sharpest_at: SHARPEST_AT };
-                let traffic = |factor| Traffic::of_ratio(events, rate, share, (rate * factor).min(1.0));
+                let traffic = |factor: f64| Traffic::of_ratio(events, rate, share, (rate * factor).min(1.0));
                 let seconds = polls as f64 * poll_s;
                 let factor = smallest_found(traffic, edge, Refute::AtMost, seconds, ln(1.0 / alpha), tuning);
                 let found = factor.filter(|f| f * rate < 1.0).map(|factor| {

@@ -208,6 +208,10 @@ fn gauges(asked: &Asked) -> Table {
         let (product, plain) = nulls::gauges(correlation, asked.runs, asked.seed, &name);
         table.row([format!("{name}, tidegate")].into_iter().chain(alphas(asked.runs, &product)));
         table.row([format!("{name}, plain Mann-Whitney")].into_iter().chain(alphas(asked.runs, &plain)));
+        let signs = nulls::signs(correlation, asked.runs, asked.seed, &name);
+        table.row(
+            [format!("{name}, against what was recorded")].into_iter().chain(alphas(asked.runs, &signs)),
+        );
     }
     table
 }

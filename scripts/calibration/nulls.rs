@@ -6,7 +6,7 @@ use tidegate::domain::{
         null::{Edge, Refute},
         numbers::ln,
         quantile::{self, Ladder},
-        rank::Ranks,
+        rank::{Ranks, p_above},
         split::Tuning,
     },
     sample::{Measure, Sample},
@@ -122,6 +122,16 @@ pub fn values(
     (0..alphas.len())
         .map(|i| Found { at: all.iter().map(|run| run.get(i).copied().flatten()).collect() })
         .collect()
+}
+
+/// Gauges held against the one number that is recorded of a baseline, once at the end of 60 polls.
+pub fn signs(correlation: f64, n: u64, seed: u64, cell: &str) -> Vec<Found> {
+    let all = runs(n, |run| {
+        let values: Vec<f64> = gauge(&mut rng(seed, cell, run), correlation).take(60).collect();
+        p_above(&values, 0.0)
+    });
+    let at = |alpha: &f64| all.iter().map(|p| (p <= alpha).then_some(60)).collect();
+    ALPHAS.iter().map(|alpha| Found { at: at(alpha) }).collect()
 }
 
 /// Gauges, compared by rank once at the end of 60 polls: by the product, and as plain Mann-Whitney.

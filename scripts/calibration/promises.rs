@@ -44,6 +44,8 @@ pub fn all(runs: u64, seed: u64) -> Vec<Promise> {
     }
     let (independent, _) = nulls::gauges(0.0, runs, seed, "gauge");
     ALPHAS.iter().zip(&independent).for_each(|(alpha, found)| quiet("a gauge", *alpha, found));
+    let signs = nulls::signs(0.5, runs, seed, "signs");
+    ALPHAS.iter().zip(&signs).for_each(|(alpha, found)| quiet("a gauge against one number", *alpha, found));
     // that a release at the edge of what is tolerated passes by proof
     let edge = nulls::outcomes(Ratios::new(0.5, 0.05, 1.2), &[1.2], 60, runs, seed, "edge");
     let passed = nulls::transposed(&edge, |o| o.passed);

@@ -130,6 +130,7 @@ fn sentence(
 ) -> String {
     let check = &entry.check;
     let today = seen.number(check.measure).unwrap_or_default();
+    let none = matches!(seen, Sample::Counts { bad: 0, .. });
     let rate = seen.events() as f64 / seconds;
     let rate = if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") };
     let takes = |seconds: Option<f64>| match seconds {
@@ -142,11 +143,18 @@ fn sentence(
     };
     let (find, proof) = (takes(outlook.find), takes(outlook.proof));
     let more = match bound {
+        Bound::Worse if none => {
+            let (find, tolerate) = (check.find, check.tolerate);
+            format!("how long {find} takes, and to rule out {tolerate}, cannot be told before some are bad")
+        }
         Bound::Worse => format!("{} {find}; to rule out {} {proof}", check.find, check.tolerate),
         _ => format!("to rule out `{bound}` {proof}"),
     };
-    let today = check.kind.show(today);
-    format!("{} of {target}: {rate} events/s at {today}: this stage {smallest}; {more}", check.name)
+    let today = match none {
+        true => format!("none of {} bad", seen.events()),
+        false => check.kind.show(today),
+    };
+    format!("{} of {target}: {rate} events/s, {today}: this stage {smallest}; {more}", check.name)
 }
 
 /// What today's number may become, and how many times as much it is.

@@ -237,7 +237,9 @@ impl Run {
     /// just now, the bake begins anew, and what was seen before is dropped if it had never been there.
     fn look_at_truth(&mut self, engine: &Engine<'_>, release: &Release, round: &Round, from_ms: u64) {
         for (target, (candidate, baseline)) in counted(engine, round) {
-            let Some(set) = release.split.get(target) else { continue };
+            // with all traffic on one side there is nothing to compare
+            let split = release.split.get(target).filter(|set| **set > Share::NONE && **set < Share::ALL);
+            let Some(set) = split else { continue };
             let truth = self.watched.truth.entry(target.clone()).or_default();
             let Some(arrival) = truth.look(*set, candidate, baseline) else { continue };
             if truth.comes_and_goes() || engine.unit.when.elsewhere == Reaction::Pass {

@@ -351,21 +351,16 @@ impl Engine<'_> {
             for (target, series) in targets {
                 let seconds = now_ms.saturating_sub(series.begun_ms().unwrap_or(now_ms)) as f64 / 1000.0;
                 let recorded = release.recorded.get(check).and_then(|r| r.get(target));
-                let rate = series.candidate.events() as f64 / seconds;
-                let seen = match recorded {
-                    _ if seconds <= 0.0 => None,
-                    _ if series.baseline.requests().is_some_and(|n| n > 0) => {
-                        let mut all = series.candidate.clone();
-                        all.add(&series.baseline);
-                        Some((all, seconds))
-                    }
-                    // all traffic is the candidate's: what was recorded, as if it came at the present rate
-                    Some(known) if rate > 0.0 && known.requests().is_some_and(|n| n > 0) => {
-                        Some((known.clone(), known.events() as f64 / rate))
-                    }
-                    _ => None,
-                };
-                rates.extend(seen.map(|seen| ((check.clone(), target.clone()), seen)));
+                let mut now = series.candidate.clone();
+                now.add(&series.baseline);
+                let rate = now.requests().unwrap_or_default() as f64 / seconds;
+                // what was recorded of the baseline, and what it showed since, as if it all came at the present rate
+                let mut known = recorded.cloned().unwrap_or_default();
+                known.add(&series.baseline);
+                if seconds > 0.0 && rate > 0.0 && known.requests().is_some_and(|n| n > 0) {
+                    let seconds = known.events() as f64 / rate;
+                    rates.insert((check.clone(), target.clone()), (known, seconds));
+                }
             }
         }
         let counts = |c: &CheckEntry| c.check.fail.iter().any(|bound| c.check.trial(bound).is_some());
