@@ -16,7 +16,7 @@ pub(super) struct Args {
     #[arg(long)]
     verdict: bool,
     /// Draw the last verdict into this file, as SVG
-    #[arg(long, value_name = "FILE", requires = "verdict")]
+    #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
 
@@ -27,7 +27,7 @@ impl Verb for Args {
 
     async fn run(&self, engine: &Engine<'_>) -> Result<Done, Failure> {
         let release = engine.options.release.as_ref();
-        let done = engine.report(release, self.verdict).await?;
+        let done = engine.report(release, self.verdict || self.svg.is_some()).await?;
         let Some(file) = &self.svg else { return Ok(done) };
         let drawn = chart::of_last(&engine.facts().evidence);
         let drawn = drawn.ok_or_else(|| Failure::usage("there is no verdict to be drawn"))?;

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     document::node::{Entry as Field, Kind as Is, Located, Node, Position, parse},
     domain::{
-        bound::{Bound, Direction},
+        bound::{Bound, Direction, Level},
         check::{Alpha, Check},
         duration::Span,
         names::{EntryName, TargetName},
@@ -122,12 +122,9 @@ impl TryFrom<String> for Needs {
         let number = text.strip_suffix("events").or(text.strip_suffix("event")).unwrap_or(&text);
         let digits = number.trim();
         let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        digits
-            .parse()
-            .ok()
-            .filter(|n| plain && *n > 0)
-            .map(Needs)
-            .ok_or_else(|| format!("`{text}` is not a number of events: write `500 events` or 500"))
+        digits.parse().ok().filter(|n| plain && *n > 0).map(Needs).ok_or_else(|| {
+            format!("`{text}` is not a number of events: write `500 events` or 500, at least 1")
+        })
     }
 }
 
@@ -219,6 +216,21 @@ fn read_check(
             ));
         }
     }
+    if let (Tolerance::Times(tolerated), Tolerance::Times(named)) = (keys.tolerate, keys.find)
+        && named <= tolerated
+    {
+        match source.keys.get("find").is_some() {
+            true => problems.add(with_hint(
+                refused(
+                    place("find"),
+                    &join(path, "find"),
+                    format!("{} is tolerated: {} is no harm", keys.tolerate, keys.find),
+                ),
+                "name a harm beyond what is tolerated",
+            )),
+            false => keys.find = Tolerance::Times(2.0 * tolerated),
+        }
+    }
     let compares = keys.fail.iter().chain(&keys.warn).any(|bound| *bound == Bound::Worse);
     if let (Worse::Lower, Tolerance::Times(factor), true, Kind::Ratio) =
         (keys.worse, keys.tolerate, compares, kind)
@@ -275,6 +287,12 @@ fn fits(bound: &Bound, shape: &Shape) -> Result<(), String> {
         )),
         (Bound::FailuresInARow(_), _) => {
             Err(format!("`{bound}` counts health probes, and this source does not probe: write `above …`"))
+        }
+        (
+            Bound::Beyond { direction: Direction::Above, level: Level::Fixed(level), .. },
+            Measure::Ratio | Measure::Probes,
+        ) if level.kind == Kind::Ratio && level.number >= 1.0 => {
+            Err(format!("`{bound}` can never be broken: no part of all is more than 100 %"))
         }
         (bound, measure) => bound.fits(measure.fixed_kind().unwrap_or(shape.unit.kind())),
     }

@@ -147,11 +147,18 @@ impl FromStr for Bound {
                     level => (level, None),
                 };
                 let level = read_level(level).map_err(bad)?;
-                match (direction, &level) {
-                    (Direction::Above, Level::Relative(f)) if *f < 1.0 => {
+                // beyond the baseline already: 0 is the baseline itself
+                let lies = match &level {
+                    Level::Fixed(_) => 0.0,
+                    Level::Relative(factor) | Level::Times(factor) => factor - 1.0,
+                    Level::Points(points) => *points,
+                    Level::Offset(value) => value.number,
+                };
+                match direction {
+                    Direction::Above if lies < 0.0 => {
                         Err(bad("above less than the baseline would always be true".into()))
                     }
-                    (Direction::Below, Level::Relative(f)) if *f > 1.0 => {
+                    Direction::Below if lies > 0.0 => {
                         Err(bad("below more than the baseline would always be true".into()))
                     }
                     _ => Ok(Bound::Beyond { direction, level, hold }),
@@ -169,8 +176,8 @@ fn read_level(words: &[&str]) -> Result<Level, String> {
             let sign = if *sign == "+" { 1.0 } else { -1.0 };
             let by = rest.concat();
             if let Some(points) = by.strip_suffix("pp") {
-                let points: f64 =
-                    points.parse().map_err(|_| format!("`{by}` is not a number of percentage points"))?;
+                let points = points.parse::<f64>().ok().filter(|points| (0.0..=100.0).contains(points));
+                let points = points.ok_or_else(|| format!("`{by}` is not a number of percentage points"))?;
                 return Ok(Level::Points(sign * points / 100.0));
             }
             let value: Value = by.parse()?;
@@ -199,19 +206,7 @@ fn read_level(words: &[&str]) -> Result<Level, String> {
     }
 }
 
-impl TryFrom<String> for Bound {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Bound> for String {
-    fn from(bound: Bound) -> String {
-        bound.to_string()
-    }
-}
-
+written_as_text!(Bound);
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -322,6 +317,13 @@ mod tests {
             "above 5% for",
             "above baseline - 10%",
             "below baseline + 10%",
+            "above baseline - 0.5pp",
+            "above baseline - 50ms",
+            "above 0.5x baseline",
+            "below 2x baseline",
+            "below baseline + 1pp",
+            "above baseline + NaNpp",
+            "above baseline + infpp",
             "above xx baseline",
             "above -x baseline",
         ] {

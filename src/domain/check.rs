@@ -164,24 +164,12 @@ impl FromStr for Alpha {
         let value = text.parse::<Value>().ok().filter(|v| v.kind == Kind::Ratio);
         let alpha = value.map(|v| v.number).filter(|a| (1e-12..=0.5).contains(a));
         alpha.map(Alpha).ok_or_else(|| {
-            format!("`{text}` is no chance of a false alarm: write a percentage above 0 and at most 50%, such as `1%`")
+            format!("`{text}`: write the chance of a false alarm as a percentage above 0 and at most 50%, such as `1%`")
         })
     }
 }
 
-impl TryFrom<String> for Alpha {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Alpha> for String {
-    fn from(alpha: Alpha) -> String {
-        alpha.to_string()
-    }
-}
-
+written_as_text!(Alpha);
 impl fmt::Display for Alpha {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}%", (self.0 * 1e14).round() / 1e12)

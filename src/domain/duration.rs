@@ -72,19 +72,7 @@ impl FromStr for Span {
     }
 }
 
-impl TryFrom<String> for Span {
-    type Error = BadSpan;
-    fn try_from(text: String) -> Result<Self, BadSpan> {
-        text.parse()
-    }
-}
-
-impl From<Span> for String {
-    fn from(span: Span) -> String {
-        span.to_string()
-    }
-}
-
+written_as_text!(Span);
 /// The shortest exact form that `FromStr` reads back: `1h30m`, `250ms`.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -320,7 +320,9 @@ impl Release {
                 });
                 if watched.since == self.split_since {
                     self.remember_baseline(watched);
-                    self.watched = (*verdict != Verdict::Pass).then(|| watched.clone());
+                    // a watch that goes on after its end goes on with its evidence; but nothing waits for it any more:
+                    // what becomes of a verdict somebody decides, and no schedule
+                    self.watched = Some(Watched { goal: None, ..watched.clone() });
                 }
                 Ok(())
             }

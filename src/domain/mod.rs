@@ -3,6 +3,24 @@
 //! Time and observations come in as arguments, decisions go out as data. `clippy.toml` and
 //! `tests/architecture.rs` keep it that way.
 
+/// What has a text of its own is that text in files and records: read as it is written.
+macro_rules! written_as_text {
+    ($type:ident) => {
+        impl TryFrom<String> for $type {
+            type Error = <$type as std::str::FromStr>::Err;
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> String {
+                value.to_string()
+            }
+        }
+    };
+}
+
 pub mod bound;
 pub mod check;
 pub mod columns;

@@ -54,6 +54,21 @@ impl Histogram {
         true
     }
 
+    /// Observations that lie above `limit` wherever they lie in their bucket.
+    pub fn surely_above(&self, limit: f64) -> u64 {
+        let lower = std::iter::once(f64::NEG_INFINITY).chain(self.bounds.iter().copied());
+        lower
+            .zip(&self.counts)
+            .filter(|(lower, _)| *lower >= limit)
+            .fold(0, |sum, (_, n)| sum.saturating_add(*n))
+    }
+
+    /// Observations at or below `limit` wherever they lie in their bucket.
+    pub fn surely_upto(&self, limit: f64) -> u64 {
+        let buckets = self.bounds.iter().zip(&self.counts);
+        buckets.filter(|(bound, _)| **bound <= limit).fold(0, |sum, (_, n)| sum.saturating_add(*n))
+    }
+
     /// Whether the `q` quantile lies above every bound.
     pub fn overflows(&self, q: f64) -> bool {
         let beyond = self.counts.get(self.bounds.len()).copied().unwrap_or(0);
@@ -136,7 +151,8 @@ impl Sample {
     /// Whether it can be compared with anything: a gauge may answer NaN or infinity.
     pub fn is_number(&self) -> bool {
         match self {
-            Sample::Gauge(value) => value.is_finite(),
+            // sums of them must be numbers too
+            Sample::Gauge(value) => value.abs() < 1e150,
             Sample::Histogram(h) => h.bounds.iter().all(|b| !b.is_nan()),
             _ => true,
         }

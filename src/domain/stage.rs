@@ -38,19 +38,7 @@ impl FromStr for Stage {
     }
 }
 
-impl TryFrom<String> for Stage {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Stage> for String {
-    fn from(stage: Stage) -> String {
-        stage.to_string()
-    }
-}
-
+written_as_text!(Stage);
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}%", self.to.typed())?;

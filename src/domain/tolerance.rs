@@ -51,19 +51,7 @@ impl FromStr for Tolerance {
     }
 }
 
-impl TryFrom<String> for Tolerance {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Tolerance> for String {
-    fn from(tolerance: Tolerance) -> String {
-        tolerance.to_string()
-    }
-}
-
+written_as_text!(Tolerance);
 impl fmt::Display for Tolerance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -82,6 +82,9 @@ pub struct Tested {
     /// The most evidence of harm there was, as ln E: harm is shown at `enough`.
     pub harm: f64,
     pub enough: f64,
+    /// The chance that the recorded baseline lies outside of the limits it was taken to lie within; part of `alpha`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recorded_error: f64,
     /// Evidence that all is well, as ln E: shown from ln 20.
     pub well: f64,
     /// When the most evidence of harm was there, in milliseconds since the watch began.
@@ -89,6 +92,22 @@ pub struct Tested {
     /// How much longer it takes to show that all is well, in milliseconds, if the present rates are the true ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub more_ms: Option<u64>,
+    /// By ranks: how far the candidate lies from the baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<Shift>,
+}
+
+fn is_zero(part: &f64) -> bool {
+    *part == 0.0
+}
+
+/// By how much one side's values are larger than the other's, in the check's unit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Shift {
+    pub estimate: f64,
+    /// Between these with a confidence of 95 %; absent where the values cannot tell.
+    pub low: Option<f64>,
+    pub high: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

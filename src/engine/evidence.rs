@@ -11,7 +11,7 @@ use crate::domain::{
     bound::Bound,
     check::Check,
     duration::spoken,
-    judge::{Frame, forecast::Outlook, verdict::values_at_the_end},
+    judge::{Frame, forecast::Outlook, gauge::values_at_the_end},
     names::{EntryName, TargetName},
     record::Cursors,
     sample::{Measure, Sample},
@@ -135,7 +135,7 @@ fn sentence(
     let rate = if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") };
     let takes = |seconds: Option<f64>| match seconds {
         Some(seconds) => format!("takes about {}", spoken(Duration::from_secs_f64(seconds.min(1e9)))),
-        None => "is never shown".into(),
+        None => "cannot be shown, however long it is watched".into(),
     };
     let smallest = match outlook.smallest {
         Some(number) => format!("can show {} or worse", shown(check, today, number)),

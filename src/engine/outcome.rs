@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::{
     domain::{
         duration::spoken,
-        judge::{SHOWN_WELL, verdict::odds},
+        judge::{SHOWN_WELL, words::odds},
         names::{Attempt, EntryName, TargetName},
         record::{Artifact, Poll, Series},
         sample::Sample,

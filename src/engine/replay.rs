@@ -16,7 +16,7 @@ use crate::{
         history::History,
         judge::{Frame, judge, verdict::Moment},
         names::{EntryName, ReleaseName, TargetName},
-        record::{Event, Evidence, Record, Watched},
+        record::{Event, Evidence, Record, Series, Watched},
         verdict::{Judgement, Verdict, worst},
     },
     error::{Failure, Told},
@@ -80,17 +80,31 @@ impl Past {
                     continue;
                 }
                 let then = old.and_then(|old| old.tested.as_ref()).filter(|_| tests == Tests::OfThen);
-                let tests = then.map_or(decided, |tested| tested.tests);
-                let recorded = self.recorded.get(&check.name).and_then(|r| r.get(target));
+                let sharing = then.map_or(decided, |tested| tested.tests);
+                let known = if check.against_recorded { &self.before } else { &self.recorded };
+                let recorded = known.get(&check.name).and_then(|r| r.get(target));
                 let earlier = self.before.get(&check.name).and_then(|r| r.get(target));
-                let frame = Frame { check, recorded, before: earlier, tests };
-                all.push(judge(&frame, target, &series.replayed(&frame), moment));
+                let frame = Frame { check, recorded, before: earlier, tests: sharing };
+                let at_the_end = judge(&frame, target, &series.replayed(&frame), moment);
+                let ended = (tests == Tests::OfNow && at_the_end.verdict != Verdict::Fail)
+                    .then(|| failed_before(&frame, target, series));
+                all.push(ended.flatten().unwrap_or(at_the_end));
             }
         }
         let asked = |judged: &&Judgement| watched.series.contains_key(&judged.check);
         all.extend(before.iter().filter(|judged| !asked(judged)).cloned());
         all
     }
+}
+
+/// The failure that would have ended the watch earlier: a level that lasts may be broken in the middle of it.
+fn failed_before(frame: &Frame<'_>, target: &TargetName, series: &Series) -> Option<Judgement> {
+    (1..=series.batches.len()).find_map(|count| {
+        let upto = series.upto(count, frame.check.measure);
+        let watched = std::time::Duration::from_millis(upto.batches.last()?.to_ms);
+        let judged = judge(frame, target, &upto.replayed(frame), Moment { watched, last: false });
+        Some(judged).filter(|judged| judged.verdict == Verdict::Fail)
+    })
 }
 
 /// Which tests share the false alarms that are accepted.
@@ -189,7 +203,7 @@ impl Engine<'_> {
                 format!(
                     "{other} of {count} verdicts of {release} came out differently, or could not be judged again; nothing was changed"
                 ),
-                "another version of tidegate judged then, or the journal was edited",
+                "another version of tidegate judged then, the config was another one in the middle of the release, or the journal was edited",
             ))),
         }
     }
@@ -211,6 +225,8 @@ impl Engine<'_> {
             }
             let again = verdict.again(checks, Tests::OfNow);
             let now = worst(&again);
+            let unknown = checks.iter().filter(|check| !verdict.has(check));
+            let unknown: Vec<&str> = unknown.map(|check| check.name.as_str()).collect();
             // a pass that the file had made of too little evidence
             let taken = before == Verdict::Pass && worst(judgements) == Verdict::Insufficient;
             lines.push(match now {
@@ -218,6 +234,12 @@ impl Engine<'_> {
                     format!("{name}: {now}, and taken for a pass by the file, as it was")
                 }
                 now if before == now => format!("{name}: {now}, as it was"),
+                Verdict::Pass if !unknown.is_empty() => {
+                    format!(
+                        "{name}: was {before}, and cannot be told: nothing is stored of {}",
+                        unknown.join(", ")
+                    )
+                }
                 Verdict::Fail => format!("{name}: was {before}, and WOULD HAVE GONE BACK"),
                 now => format!("{name}: was {before}, and would have been {now}"),
             });
@@ -226,14 +248,14 @@ impl Engine<'_> {
                     || find(judgements, &j.check, &j.target).is_none_or(|o| o.verdict != j.verdict)
             });
             lines.extend(telling.map(|j| format!("  {} {}", j.target, j.sentence)));
-            let unknown = checks.iter().filter(|check| !verdict.has(check)).map(|check| check.name.as_str());
-            let unknown: Vec<&str> = unknown.collect();
             if !unknown.is_empty() {
                 lines.push(format!("  nothing is stored of {}", unknown.join(", ")));
             }
             let list = match (before, now) {
                 (Verdict::Fail, Verdict::Fail) => continue,
                 (_, Verdict::Fail) => &mut back,
+                // what is not stored may have been what failed
+                (Verdict::Fail, Verdict::Pass) if !unknown.is_empty() => continue,
                 (Verdict::Fail, _) => &mut kept,
                 _ => continue,
             };

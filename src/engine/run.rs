@@ -3,7 +3,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Engine, measure::Round, unit::Reaction};
+use super::{
+    Engine,
+    measure::Round,
+    unit::{CheckEntry, Reaction},
+};
 use crate::{
     domain::{
         decision::World,
@@ -15,7 +19,7 @@ use crate::{
         },
         names::{EntryName, TargetName},
         record::{Poll, Watched},
-        sample::Sample,
+        sample::{Measure, Sample},
         share::Share,
         value::Kind,
         verdict::{Judgement, Verdict},
@@ -115,6 +119,12 @@ impl Run {
             .as_ref()
             .map_or(Duration::ZERO, |w| Duration::try_from(now.duration_since(w.at)).unwrap_or_default())
             .saturating_sub(CLOCKS_APART);
+        // Nothing but counters runs on: what is looked at was not seen in that time.
+        let counted = |c: &CheckEntry| {
+            c.check.fail.is_empty()
+                || matches!(c.check.measure, Measure::Ratio | Measure::Quantile(_) | Measure::Events)
+        };
+        let gap = if engine.unit.checks.iter().all(counted) { gap } else { Duration::ZERO };
         let before = went_on.as_ref().map_or(Duration::ZERO, |w| Duration::from_millis(w.watched_ms)) + gap;
         let last_poll = went_on.as_ref().map_or(now, |w| w.at.min(now));
         let goes_on = went_on.is_some();
@@ -206,13 +216,14 @@ impl Run {
         self.blind.get_or_insert(Dark { since, why });
     }
 
+    /// Takes what a round brought; `long` is the time that each source's answer is of.
     pub(super) fn take(
         &mut self,
         engine: &Engine<'_>,
         release: &Release,
         round: Round,
-        from_ms: u64,
-        to_ms: u64,
+        long: &BTreeMap<String, Duration>,
+        (from_ms, to_ms): (u64, u64),
     ) {
         self.blind = None;
         self.watched.watched_ms = to_ms;
@@ -226,6 +237,8 @@ impl Run {
         self.watched.cursors = round.cursors;
         for ((check, target), pair) in round.samples {
             let Some(entry) = engine.unit.checks.iter().find(|c| c.check.name == check) else { continue };
+            let long_ms = long.get(&entry.source).map_or(0, |long| millis(*long));
+            let from_ms = from_ms.min(to_ms.saturating_sub(long_ms));
             let poll = Poll { from_ms, to_ms, candidate: pair.candidate, baseline: pair.baseline };
             let frame = engine.frame(release, entry, &target);
             let series = self.watched.series.entry(check).or_default().entry(target.clone()).or_default();

@@ -106,7 +106,9 @@ impl Engine<'_> {
     /// The failure that a verdict is.
     pub(crate) fn verdict_failure(&self, verdict: Verdict) -> Failure {
         let facts = self.facts();
-        let telling = facts.judgements.iter().find(|j| j.decides && !j.shadow && j.verdict == verdict);
+        // what no check asked for (traffic elsewhere, a sick candidate) is why the checks show what they show
+        let telling = facts.judgements.iter().filter(|j| j.decides && !j.shadow && j.verdict == verdict);
+        let telling = telling.min_by_key(|j| j.measure.is_some());
         let why = telling
             .map_or("the evidence is not there".to_string(), |j| format!("{}: {}", j.target, j.sentence));
         debug_assert_ne!(verdict_code(verdict), 0);
@@ -122,7 +124,7 @@ impl Engine<'_> {
 
     fn seen_in_words(&self) -> String {
         let facts = self.facts();
-        let count = facts.judgements.iter().filter(|j| j.decides).count();
+        let count = facts.judgements.iter().filter(|j| j.decides && !j.shadow).count();
         let thin: Vec<&str> = (facts.judgements.iter())
             .filter(|j| j.decides && !j.shadow && j.verdict == Verdict::Insufficient)
             .map(|j| j.check.as_str())
@@ -154,7 +156,8 @@ impl Engine<'_> {
         let mut bake = self.bake_or_least(bake);
         let mut run = Run::begin(self, &release);
         let poll = self.poll_interval(bake);
-        let (mut extended, mut foretold) = (false, false);
+        // a watch that goes on has told it already
+        let (mut extended, mut foretold) = (false, release.watched.is_some());
         if let (Reaction::Extend(more), true) = (self.unit.when.insufficient, run.baked(self) > bake) {
             // the end of a job cut what had been extended
             extended = true;
@@ -174,16 +177,19 @@ impl Engine<'_> {
             run.note_health(&release, world.as_ref());
             let left = bake.saturating_sub(run.baked(self));
             foretold = foretold || self.foretell(&release, &run, bake);
-            let judgements = self.judge_all(&release, &mut run, left.is_zero());
-            let verdict = worst(&judgements);
+            let mut judgements = self.judge_all(&release, &mut run, left.is_zero());
+            let mut verdict = worst(&judgements);
+            // A failing check ends it at once; a source that stays unreadable too; a pass never before the bake is over.
+            let ends = verdict == Verdict::Fail || (verdict == Verdict::Error && !run.any_hope(self));
+            if ends && !left.is_zero() {
+                // what is recorded is how it stands at the end: so it can be judged again
+                judgements = self.judge_all(&release, &mut run, true);
+                verdict = worst(&judgements).max(verdict);
+            }
             self.facts().judgements = judgements.clone();
             self.facts().verdict = Some(verdict);
             self.show(&release, &run, left, &judgements);
-            // A failing check ends it at once; a source that stays unreadable too; a pass never before the bake is over.
-            let over = left.is_zero()
-                || verdict == Verdict::Fail
-                || (verdict == Verdict::Error && !run.any_hope(self));
-            if over {
+            if ends || left.is_zero() {
                 if let (Verdict::Insufficient, Reaction::Extend(more), false) =
                     (verdict, self.unit.when.insufficient, extended)
                 {
@@ -312,11 +318,16 @@ impl Engine<'_> {
         let now = self.clock.now();
         let since = |source: &str| run.answered.get(source).copied().unwrap_or(run.last_poll);
         let round = self.measure(&scene, &since, &run.watched.cursors).await;
+        // what a source that was silent for a while brings is of all that time
+        let long = |source: &String| {
+            (source.clone(), Duration::try_from(now.duration_since(since(source))).unwrap_or_default())
+        };
+        let long: BTreeMap<String, Duration> = round.answered.iter().map(long).collect();
         for source in &round.answered {
             run.answered.insert(source.clone(), now);
         }
         let to_ms = millis(run.watched(self));
-        run.take(self, release, round, from_ms, to_ms);
+        run.take(self, release, round, &long, (from_ms, to_ms));
     }
 
     /// All judgements of this moment. At the `last` one, what is asked only once is asked too.
@@ -380,7 +391,9 @@ impl Engine<'_> {
         entry: &'a CheckEntry,
         target: &TargetName,
     ) -> Frame<'a> {
-        let recorded = release.recorded.get(&entry.check.name).and_then(|r| r.get(target));
+        // what was recorded before the shift, and not what the baseline showed since
+        let last = if entry.check.against_recorded { &release.before } else { &release.recorded };
+        let recorded = last.get(&entry.check.name).and_then(|r| r.get(target));
         let before = release.before.get(&entry.check.name).and_then(|r| r.get(target));
         Frame { check: &entry.check, recorded, before, tests: self.deciding_tests(release) }
     }

@@ -117,16 +117,16 @@ fn draw(svg: &mut String, shown: &Shown) {
             xml(&words)
         );
     }
-    if let (Verdict::Fail, Some(tested)) = (judged.verdict, &judged.tested) {
-        let at = x(tested.at_ms.min(end_ms));
-        let _ = writeln!(svg, "<path class=\"decided\" d=\"M{at:.1} {top}V{base}\"/>");
-        let _ = writeln!(
-            svg,
-            "<text class=\"quiet\" text-anchor=\"end\" x=\"{:.1}\" y=\"{}\">decided</text>",
-            at - 4.0,
-            top + 10.0
-        );
-    }
+    // a failing test has decided when its evidence was there, all else at the end
+    let tested = judged.tested.as_ref().filter(|_| judged.verdict == Verdict::Fail);
+    let at = x(tested.map_or(end_ms, |tested| tested.at_ms.min(end_ms)));
+    let _ = writeln!(svg, "<path class=\"decided\" d=\"M{at:.1} {top}V{base}\"/>");
+    let _ = writeln!(
+        svg,
+        "<text class=\"quiet\" text-anchor=\"end\" x=\"{:.1}\" y=\"{}\">decided</text>",
+        at - 4.0,
+        top + 10.0
+    );
 }
 
 /// A sentence in two lines; what does not fit is left out, and that is shown.

@@ -34,7 +34,7 @@ fn a_verdict_is_drawn_with_both_sides_the_bound_and_the_decision() {
     {
         assert!(svg.contains(part), "{part}: {svg}");
     }
-    assert!(!of_last(&[shown(1)]).unwrap().contains(">decided<"));
+    assert!(of_last(&[shown(1)]).unwrap().contains(">decided<"), "at the end");
 }
 
 #[test]

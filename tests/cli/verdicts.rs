@@ -48,15 +48,45 @@ async fn a_verdict_that_was_tampered_with_comes_out_differently() {
     assert!(again.text().contains("2 of 2 verdicts of v2"), "{}", again.text());
 }
 
+/// In the middle of the first verdict's watch most requests had failed.
+fn tamper(stage: &Stage) {
+    let judged = std::fs::read_dir(stage.path(".tidegate/journal/shop/production")).unwrap();
+    let mut judged: Vec<_> = judged.map(|entry| entry.unwrap().path()).collect();
+    judged.sort();
+    for path in judged {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let Ok(mut record) = serde_json::from_str::<serde_json::Value>(&text) else { continue };
+        if record["event"]["kind"] != "judged" {
+            continue;
+        }
+        let series = &mut record["event"]["watched"]["series"]["errors"]["web"];
+        let batches = &mut series["batches"];
+        let to_ms: Vec<u64> = serde_json::from_value(batches["to_ms"].clone()).unwrap();
+        let counts = batches["candidate"]["counts"].as_array_mut().unwrap();
+        for (to_ms, counts) in to_ms.iter().zip(counts) {
+            if *to_ms > 200 && *to_ms < 3700 {
+                counts[0] = counts[1].clone();
+            }
+        }
+        std::fs::write(path, record.to_string()).unwrap();
+        return;
+    }
+}
+
 #[tokio::test]
 async fn other_checks_tell_which_releases_would_have_gone_back() {
-    let stage = released().await;
+    let stage = Stage::with_errors(
+        &CONFIG.replace("needs", "fail: above 90%, needs").replace("2s", "4s"),
+        [0.0, 0.2],
+    )
+    .await;
+    stage.under_load("rollout --release v2").await.ends(0);
     let config = std::fs::read_to_string(stage.path("tidegate.yml")).unwrap();
     let other = |name: &str, checks: &str| {
         let (head, _) = config.split_once("checks:").unwrap();
         std::fs::write(stage.path(name), format!("{head}checks: {checks}\n")).unwrap();
     };
-    other("strict.yml", "{errors: {haproxy: errors, fail: above baseline - 20pp}}");
+    other("strict.yml", "{errors: {haproxy: errors, fail: above 1%}}");
     let strict = stage.run("verify-metrics --with strict.yml --output json").await.ends(0).json();
     let sentence = strict["sentence"].as_str().unwrap();
     assert!(
@@ -66,11 +96,16 @@ async fn other_checks_tell_which_releases_would_have_gone_back() {
     assert!(strict["details"].to_string().contains("WOULD HAVE GONE BACK"));
     other(
         "new.yml",
-        "{errors: {haproxy: errors, needs: 20 events}, p95: {scrape: {url: /metrics, histogram: h, at: p95}}}",
+        "{errors: {haproxy: errors, fail: above 90%, needs: 20 events}, p95: {scrape: {url: /metrics, histogram: h, at: p95}}}",
     );
     let new = stage.run("verify-metrics --with new.yml --output json").await.ends(0).json();
     assert!(new["sentence"].as_str().unwrap().contains(": 0 would have gone back"), "{new}");
     assert!(new["details"].to_string().contains("nothing is stored of p95"), "{new}");
+    // a level that was broken in the middle of the watch, and not at its end, would have ended it there
+    tamper(&stage);
+    other("held.yml", "{errors: {haproxy: errors, fail: above 50% for 1500ms}}");
+    let held = stage.run("verify-metrics --with held.yml --output json").await.ends(0).json();
+    assert!(held["sentence"].as_str().unwrap().contains(": 1 would have gone back"), "{held}");
     // the same names with other questions, and other names, are asked of nothing
     for (name, checks) in [
         ("kind.yml", "{errors: {scrape: {url: /metrics, histogram: h, at: p95}}}"),
@@ -131,7 +166,10 @@ async fn too_little_evidence_is_a_pass_only_where_the_file_says_so() {
 
 #[tokio::test]
 async fn a_plan_tells_how_long_evidence_takes_at_the_present_rate() {
-    let stage = Stage::set("stages: [10% for 1h, 100% for 1s]\nchecks: {errors: {haproxy: errors}}\n").await;
+    let config = "stages: [10% for 1h, 100% for 1s]\nchecks: {errors: {haproxy: errors}}\n";
+    let healthy = Stage::set(config).await.under_load("plan").await.ends(0);
+    assert!(healthy.out.contains("cannot be told before some are bad"), "{}", healthy.text());
+    let stage = Stage::with_errors(config, [0.05, 0.05]).await;
     let plan = stage.under_load("plan").await.ends(0);
     let told = "errors of web: ";
     assert!(plan.out.contains(told) && plan.out.contains("this stage can show"), "{}", plan.text());

@@ -16,7 +16,7 @@ use tidegate::{
 
 use crate::{
     clock::Sim,
-    runs::What,
+    runs::{RELEASE, What},
     world::{World, lock},
 };
 
@@ -132,27 +132,36 @@ fn traffic_that_comes_and_goes_never_passes() {
     assert!(watched.watched_ms < 300_000, "it ends: {}", watched.watched_ms);
 }
 
-fn shadowed(unit: &mut Unit) {
+/// A release that breaks under load, and a check that sees it.
+fn decided(unit: &mut Unit) {
     one(unit);
-    let mut tried = unit.checks[0].check.clone();
-    tried.name = "tried".parse().unwrap();
-    tried.fail = vec!["below baseline + 50pp".parse().unwrap()];
-    tried.shadow = true;
-    unit.checks.push(CheckEntry { check: tried, source: "sim".into(), service: None });
+    let mut tells = unit.checks[0].check.clone();
+    tells.name = "tells".parse().unwrap();
+    tells.fail.clear();
+    tells.warn = vec!["above 99%".parse().unwrap()];
+    unit.checks.push(CheckEntry { check: tells, source: "sim".into(), service: None });
 }
 
 #[test]
 fn a_check_that_is_tried_out_fails_and_decides_nothing() {
-    let mut sim = world(shadowed);
-    assert_eq!(run(&mut sim, What::Rollout), 0);
-    let (passed, judgements, _) = verdict(&sim);
-    let tried = judgements.iter().find(|j| j.check.as_str() == "tried").unwrap();
-    assert_eq!((passed, tried.verdict, tried.shadow), (Verdict::Pass, Verdict::Fail, true));
-    // the same check decides as soon as it is not tried out any more
     let mut sim = world(|unit| {
-        shadowed(unit);
-        unit.checks[1].check.shadow = false;
+        decided(unit);
+        unit.checks[0].check.shadow = true;
     });
+    lock(&sim.world).bad = Some(RELEASE.into());
+    assert_eq!(run(&mut sim, What::Rollout), 0);
+    let world = lock(&sim.world);
+    let failed = world.journal.iter().any(|record| match &record.event {
+        Event::Judged { verdict: Verdict::Pass, judgements, .. } => {
+            judgements.iter().any(|j| j.shadow && j.verdict == Verdict::Fail)
+        }
+        _ => false,
+    });
+    assert!(failed, "{}", world.log.join("\n"));
+    drop(world);
+    // the same check decides as soon as it is not tried out any more
+    let mut sim = self::world(decided);
+    lock(&sim.world).bad = Some(RELEASE.into());
     assert_eq!(run(&mut sim, What::Rollout), 10);
 }
 

@@ -106,6 +106,11 @@ fn wrong_checks() {
             ),
             ("a tolerance below the baseline", "+checks:\n  errors: {haproxy: errors, tolerate: 0.8x}\n"),
             ("a percentage that may fall by a factor", "+checks:\n  good: {haproxy: errors, worse: lower}\n"),
+            (
+                "a harm that is tolerated",
+                "+checks:\n  errors: {haproxy: errors, tolerate: 1.5x, find: 1.2x}\n",
+            ),
+            ("more than all", "+checks:\n  errors: {haproxy: errors, fail: above 150%}\n"),
             ("no events needed", "+checks:\n  errors: {haproxy: errors, needs: 0}\n"),
             ("a fail taken for a pass", "+when: {fail: pass}\n"),
             ("no false alarm ever", "+checks:\n  errors: {haproxy: errors, alpha: 0%}\n"),

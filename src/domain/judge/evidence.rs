@@ -62,13 +62,13 @@ impl Standing {
     }
 
     /// Everything that was observed so far.
-    pub fn weigh_quantile(&mut self, trial: Trial, seen: &Comparison<'_>, at_ms: u64) {
+    pub fn weigh_quantile(&mut self, trial: Trial, seen: &Comparison<'_>) {
         let (harm, well) = trial.refutes();
         (self.harm, self.well) = (seen.ln_e(trial.edge, harm), seen.ln_e(trial.edge, well));
-        self.note_peak(at_ms);
     }
 
-    fn note_peak(&mut self, at_ms: u64) {
+    /// Where a batch ends the most that there was is kept: what is judged again from its batches has it too.
+    pub(super) fn note_peak(&mut self, at_ms: u64) {
         if self.harm > self.peak {
             (self.peak, self.peak_ms) = (self.harm, at_ms);
         }
@@ -77,7 +77,7 @@ impl Standing {
 
 impl Frame<'_> {
     /// The chance that the recorded baseline lies outside of its limits.
-    fn recorded_error(&self) -> f64 {
+    pub(super) fn recorded_error(&self) -> f64 {
         RECORDED_PART * self.alpha().min(1.0 / SHOWN_WELL)
     }
 

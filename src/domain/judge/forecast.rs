@@ -12,6 +12,7 @@ use crate::domain::{
     bound::Direction,
     check::Trial,
     sample::{Histogram, Measure, Sample},
+    tolerance::Tolerance,
 };
 
 /// The batches that a time is fed in. Few: nothing is learned of the first, and so much evidence is lost as a real
@@ -165,7 +166,10 @@ impl Outlook {
         let (enough_harm, enough_well) =
             (known.enough_harm(recorded.is_some()), known.enough_well(recorded.is_some()));
         let smallest = smallest_found(traffic, harm_edge, harm, bake, enough_harm, tuning);
-        let named = worse.factor(frame.check.find.edge(trial.worse).at(today), trial.worse);
+        let named = match frame.check.find {
+            Tolerance::Times(factor) => factor,
+            points => worse.factor(points.edge(trial.worse).at(today), trial.worse),
+        };
         Some(Outlook {
             smallest: smallest.map(|factor| worse.by(trial.worse, factor)),
             find: traffic(named.min(LARGEST)).seconds(harm_edge, harm, nearly_always(enough_harm), tuning),

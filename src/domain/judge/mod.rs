@@ -1,6 +1,6 @@
 //! The judge: from what was seen to what it means. Pure.
 //!
-//! [`series`] gathers polls and feeds the tests, [`verdict`] says what they mean for a check.
+//! [`series`] gathers polls and feeds the tests, [`verdict`] says what they mean for a check, [`words`] in a sentence.
 //!
 //! | file | question | from |
 //! |---|---|---|
@@ -11,6 +11,8 @@
 //! | [`split`] | does a share of events agree with what it should be? | beta-binomial martingale |
 //! | [`quantile`] | is one quantile worse than another? | Howard and Ramdas |
 //! | [`rank`] | do the values of a gauge lie higher? | Mann and Whitney, once |
+//! | `likely` | may so much be chance, looked at once? how long would a pass take? | normal distribution; `forecast` |
+//! | [`gauge`] | a gauge, by ranks or signs | `rank` |
 //! | [`threshold`] | a number against a level, over a time | plain comparison |
 //! | [`truth`] | does the traffic go where it was sent? | `split` |
 //!
@@ -20,6 +22,8 @@
 pub mod clusters;
 pub mod evidence;
 pub mod forecast;
+pub mod gauge;
+mod likely;
 pub mod mixture;
 pub mod null;
 pub mod numbers;
@@ -32,6 +36,7 @@ pub mod truth;
 pub mod two_sample;
 pub mod verdict;
 pub mod wager;
+pub mod words;
 
 pub use verdict::judge;
 
@@ -43,7 +48,7 @@ use super::{
     bound::{Bound, Direction, Level},
     check::{Check, Trial},
     record::Poll,
-    sample::Sample,
+    sample::{Measure, Sample},
     tolerance::Tolerance,
     value::Kind,
 };
@@ -112,6 +117,17 @@ impl Frame<'_> {
     /// Whether a fixed level was broken before the release already.
     pub fn was_bad(&self, bound: &Bound) -> bool {
         let Bound::Beyond { direction, level: Level::Fixed(value), .. } = bound else { return false };
+        if let (Some(Sample::Histogram(h)), Measure::Quantile(p)) = (self.before, self.check.measure)
+            && h.total() < Check::LEAST_EVENTS
+        {
+            // of few observations it is shown by those that lie beyond for sure
+            let (beyond, expected) = match direction {
+                Direction::Above => (h.surely_above(value.number), 1.0 - p),
+                Direction::Below => (h.surely_upto(value.number), p),
+            };
+            let (low, _) = split::interval(beyond as f64, h.total() as f64, 1.0 / SHOWN_WELL, self.tuning());
+            return low > expected;
+        }
         let before = match self.before {
             // a few bad events are no proof of a bad rate
             Some(Sample::Counts { bad, total }) => {
@@ -119,7 +135,6 @@ impl Frame<'_> {
                     split::interval(*bad as f64, *total as f64, 1.0 / SHOWN_WELL, self.tuning());
                 Some(if *direction == Direction::Above { low } else { high })
             }
-            Some(Sample::Histogram(h)) if h.total() < Check::LEAST_EVENTS => None,
             other => other.and_then(|r| r.number(self.check.measure)),
         };
         before.is_some_and(|before| direction.beyond(before, value.number))

@@ -41,7 +41,8 @@ impl Series {
             (&poll.candidate, &mut self.heard_ms.0, &mut self.gap_ms.0),
             (&poll.baseline, &mut self.heard_ms.1, &mut self.gap_ms.1),
         ] {
-            if sample.events() > 0 {
+            // of events only the bad ones are known: an answer of none is one
+            if sample.events() > 0 || matches!(sample, Sample::Events(_)) {
                 let pause = match *heard_ms {
                     // before the first nobody knows whether it was a pause or the time until it began
                     0 => poll.from_ms.saturating_sub(begun_ms) / SILENT_GAPS,
@@ -54,7 +55,7 @@ impl Series {
         tally(&mut self.candidate_values, &poll.candidate, check.measure);
         tally(&mut self.baseline_values, &poll.baseline, check.measure);
         let mut evidence = std::mem::take(&mut self.evidence);
-        self.weigh(frame, poll.to_ms, &mut evidence);
+        self.weigh(frame, &mut evidence);
         self.evidence = evidence;
         self.batch(frame, &poll);
         let keep_ms = millis(check.longest_window());
@@ -63,7 +64,7 @@ impl Series {
         let in_a_row = check.fail.iter().chain(&check.warn).filter_map(in_a_row).max().unwrap_or(1);
         while self.polls.len() > POLLS_MAX
             || (self.polls.len() > in_a_row
-                && self.polls.front().is_some_and(|p| p.from_ms.saturating_add(keep_ms) < newest_ms))
+                && self.polls.front().is_some_and(|p| p.to_ms.saturating_add(keep_ms) < newest_ms))
         {
             self.polls.pop_front();
         }
@@ -102,6 +103,9 @@ impl Series {
                 let evidence = self.evidence.entry(trial.key()).or_default();
                 evidence.weigh_ratio(frame, trial, &before, now, batch.to_ms);
             }
+        }
+        for standing in self.evidence.values_mut() {
+            standing.note_peak(batch.to_ms);
         }
         self.batches.push(batch);
     }
@@ -147,7 +151,7 @@ impl Series {
                 baseline.add(&batch.baseline);
                 let upto =
                     Series { candidate: candidate.clone(), baseline: baseline.clone(), ..Series::default() };
-                upto.weigh(frame, batch.to_ms, &mut again.evidence);
+                upto.weigh(frame, &mut again.evidence);
             }
             again.open = Some(batch.clone());
             again.close_batch(frame);
@@ -155,8 +159,23 @@ impl Series {
         again
     }
 
+    /// As it was when so many batches had been closed, as far as that is stored.
+    #[must_use]
+    pub fn upto(&self, batches: usize, measure: Measure) -> Series {
+        let mut upto = Series::default();
+        for batch in self.batches.iter().take(batches) {
+            upto.candidate.add(&batch.candidate);
+            upto.baseline.add(&batch.baseline);
+            tally(&mut upto.candidate_values, &batch.candidate, measure);
+            tally(&mut upto.baseline_values, &batch.baseline, measure);
+            upto.polls.push_back(batch.clone());
+            upto.batches.push(batch.clone());
+        }
+        upto
+    }
+
     /// Weighs both histograms as they stand.
-    fn weigh(&self, frame: &Frame<'_>, at_ms: u64, evidence: &mut BTreeMap<String, Standing>) {
+    fn weigh(&self, frame: &Frame<'_>, evidence: &mut BTreeMap<String, Standing>) {
         let (Measure::Quantile(p), Sample::Histogram(candidate)) = (frame.check.measure, &self.candidate)
         else {
             return;
@@ -172,7 +191,7 @@ impl Series {
         let seen = Comparison::new(&candidate, &baseline, p, frame.tuning());
         for trial in frame.trials() {
             let standing = evidence.entry(trial.key()).or_default();
-            standing.weigh_quantile(trial, &seen, at_ms);
+            standing.weigh_quantile(trial, &seen);
         }
     }
 

@@ -32,10 +32,7 @@ impl Look<'_> {
     pub(super) fn read(&self, bound: &Bound) -> Reading {
         match bound {
             Bound::MoreThan { events, within } => {
-                let sum: u64 = self
-                    .trailing(millis(within.get()))
-                    .map(|p| p.candidate.bad())
-                    .fold(0, u64::saturating_add);
+                let sum = self.bad_within(millis(within.get()));
                 self.counted(sum as f64, *events as f64, sum > *events)
             }
             Bound::FailuresInARow(n) => {
@@ -107,14 +104,33 @@ impl Look<'_> {
             0 if reading.limit.is_none() => Answer::Open(Why::NoBaseline),
             0 => Answer::Open(Why::Nothing),
             2.. if all_beyond && self.seen_ms() >= hold_ms => Answer::Broken,
+            // all that was seen was beyond it, for less than that time
+            _ if all_beyond && self.seen_ms() < hold_ms => Answer::Open(Why::NotForSoLong),
             _ => Answer::Within,
         };
         reading
     }
 
-    /// The complete polls of the trailing time, oldest first.
-    fn trailing(&self, window_ms: u64) -> impl Iterator<Item = &Poll> {
+    /// The bad events of the trailing time. Of a poll that began before it, the part that lies within is taken.
+    fn bad_within(&self, window_ms: u64) -> u64 {
         let start_ms = self.watched_ms.saturating_sub(window_ms);
+        let part = |poll: &Poll| {
+            let (long, inside) = (
+                poll.to_ms.saturating_sub(poll.from_ms),
+                poll.to_ms.saturating_sub(start_ms.max(poll.from_ms)),
+            );
+            match poll.from_ms >= start_ms {
+                true => poll.candidate.bad(),
+                false => (poll.candidate.bad() as f64 * inside as f64 / long.max(1) as f64) as u64,
+            }
+        };
+        self.series.polls.iter().map(part).fold(0, u64::saturating_add)
+    }
+
+    /// The complete polls of the trailing time, oldest first; the newest one however long it lasted.
+    fn trailing(&self, window_ms: u64) -> impl Iterator<Item = &Poll> {
+        let newest_ms = self.series.polls.back().map_or(u64::MAX, |poll| poll.from_ms);
+        let start_ms = self.watched_ms.saturating_sub(window_ms).min(newest_ms);
         self.series.polls.iter().filter(move |p| p.from_ms >= start_ms)
     }
 
@@ -127,7 +143,7 @@ impl Look<'_> {
         baseline: Option<f64>,
     ) -> Option<f64> {
         let plain = level.limit(baseline)?;
-        let before = self.frame.recorded.and_then(|r| r.number(self.frame.check.measure));
+        let before = self.frame.before.and_then(|r| r.number(self.frame.check.measure));
         match (self.was_bad(bound), before) {
             (true, Some(before)) => {
                 let tolerated = self.frame.tolerated(direction).edge.at(before);

@@ -72,7 +72,7 @@ fn latency(slow_percent: u64) -> Sample {
 fn an_error_rate_above_5_percent_must_last_2_minutes() {
     let mut c = case(Measure::Ratio, Kind::Ratio, &["above 5% for 2m"]);
     c.polls(11, counts(6, 100), Sample::Empty);
-    assert_eq!(c.verdict(), Verdict::Pass, "110 s are not 2 minutes");
+    assert_eq!(c.verdict(), Verdict::Insufficient, "110 s are not 2 minutes, and all of it was beyond");
     c.poll(counts(6, 100), Sample::Empty);
     assert_eq!(c.verdict(), Verdict::Fail);
     c.poll(counts(5, 100), Sample::Empty);
@@ -328,7 +328,12 @@ fn a_gauge_is_compared_once_at_the_end() {
         let noise = f64::from(i * 7 % 5);
         c.poll(Sample::Gauge(50.0 + noise), Sample::Gauge(100.0 + noise));
     }
-    assert_eq!(c.verdict(), Verdict::Fail, "{}", c.judgement().sentence);
+    let judged = c.judgement();
+    assert_eq!(judged.verdict, Verdict::Fail, "{}", judged.sentence);
+    let shift = judged.tested.unwrap().shift.unwrap();
+    assert!((shift.estimate + 50.0).abs() < 2.0, "{shift:?}");
+    assert!(shift.low.unwrap() <= shift.estimate && shift.estimate <= shift.high.unwrap(), "{shift:?}");
+    assert!(judged.sentence.contains("(difference -50, -"), "{}", judged.sentence);
     let frame = Frame { check: &c.check, recorded: None, before: None, tests: 1 };
     let moment = Moment { watched: Duration::from_millis(c.now_ms), last: false };
     let early = judge(&frame, &TargetName::new("api").unwrap(), &c.series, moment);
@@ -349,6 +354,155 @@ fn a_side_that_falls_silent_never_passes() {
         "{}",
         c.judgement().sentence
     );
+}
+
+#[test]
+fn enough_events_do_not_pass_what_chance_would_hardly_show() {
+    for (needs, candidate, baseline, recorded) in [
+        (100, counts(200, 1000), Sample::Empty, counts(0, 71)),
+        (100, counts(40, 1000), Sample::Empty, counts(0, 300)),
+        (100, counts(40, 1000), Sample::Empty, counts(3, 300)),
+        (100, counts(30, 1000), Sample::Empty, counts(10, 1000)),
+        (500, counts(100, 500), counts(0, 5), counts(0, 5)),
+        (500, counts(15, 500), counts(0, 25), counts(0, 25)),
+    ] {
+        let mut c = worse(Some(needs));
+        c.recorded = Some(recorded);
+        c.poll(candidate, baseline);
+        assert_ne!(c.verdict(), Verdict::Pass, "{}", c.judgement().sentence);
+    }
+    // and pass what chance shows
+    for (candidate, baseline) in [((1, 100), (0, 900)), ((7, 500), (45, 4500)), ((0, 100), (0, 100))] {
+        let mut c = worse(Some(100));
+        c.poll(counts(candidate.0, candidate.1), counts(baseline.0, baseline.1));
+        assert_eq!(c.verdict(), Verdict::Pass, "{}", c.judgement().sentence);
+    }
+}
+
+#[test]
+fn few_observations_that_lie_beyond_for_sure_show_that_a_level_was_broken_before() {
+    let mut c = case(Measure::Quantile(0.95), Kind::Time, &["above 100ms"]);
+    c.recorded = Some(latency(66));
+    if let Some(Sample::Histogram(h)) = &mut c.recorded {
+        h.counts[0] = 6;
+    }
+    c.polls(20, latency(66), latency(66));
+    let judged = c.judgement();
+    assert_ne!(judged.verdict, Verdict::Fail, "{}", judged.sentence);
+    assert!(judged.sentence.contains("broken before the release already"), "{}", judged.sentence);
+}
+
+#[test]
+fn no_time_to_a_pass_is_told_where_harm_shows() {
+    let mut c = worse(None);
+    c.recorded = Some(counts(0, 100));
+    c.poll(counts(20, 200), Sample::Empty);
+    let told = c.judgement().sentence;
+    assert!(!told.contains("at the present rate"), "{told}");
+}
+
+#[test]
+fn what_is_judged_on_change_is_not_judged_more_strictly_than_the_file_says() {
+    let mut c = case(Measure::Ratio, Kind::Ratio, &["above 5%"]);
+    c.recorded = Some(counts(1400, 20_000));
+    c.polls(40, counts(10, 1000), counts(50, 9000));
+    assert_eq!(c.verdict(), Verdict::Pass, "{}", c.judgement().sentence);
+    c.polls(40, counts(300, 1000), counts(50, 9000));
+    assert_eq!(c.verdict(), Verdict::Fail, "{}", c.judgement().sentence);
+}
+
+#[test]
+fn what_the_release_did_to_the_baseline_lifts_no_level() {
+    let mut c = case(Measure::Ratio, Kind::Ratio, &["above 5% for 1m"]);
+    c.recorded = Some(counts(30_000, 100_000));
+    let before = counts(6000, 100_000);
+    c.polls(12, counts(350, 1000), counts(2700, 9000));
+    let frame = Frame { check: &c.check, recorded: c.recorded.as_ref(), before: Some(&before), tests: 1 };
+    let moment = Moment { watched: Duration::from_millis(c.now_ms), last: true };
+    let judged = judge(&frame, &TargetName::new("api").unwrap(), &c.series, moment);
+    assert_eq!(judged.verdict, Verdict::Fail, "{}", judged.sentence);
+}
+
+#[test]
+fn a_poll_that_began_before_the_window_counts_in_part() {
+    let mut c = case(Measure::Events, Kind::Count, &["more than 10 in 5m"]);
+    let frame = Frame { check: &c.check, recorded: None, before: None, tests: 1 };
+    let poll = |from_ms, to_ms, bad| Poll {
+        from_ms,
+        to_ms,
+        candidate: Sample::Events(bad),
+        baseline: Sample::Empty,
+    };
+    // 1.5 a minute, of which nobody asked for 10 minutes: 7 of the last 5
+    c.series.push(&frame, poll(0, 600_000, 15));
+    c.now_ms = 600_000;
+    assert_eq!((c.verdict(), c.judgement().candidate), (Verdict::Pass, Some(7.0)));
+    c.series
+        .push(&Frame { check: &c.check, recorded: None, before: None, tests: 1 }, poll(600_000, 660_000, 9));
+    c.now_ms = 660_000;
+    assert_eq!((c.verdict(), c.judgement().candidate), (Verdict::Fail, Some(15.0)));
+}
+
+#[test]
+fn gauges_of_zero_and_below_are_compared_too() {
+    let mut c = case(Measure::Gauge, Kind::Count, &["worse than baseline"]);
+    c.polls(20, Sample::Gauge(0.0), Sample::Gauge(0.0));
+    assert_eq!(c.verdict(), Verdict::Pass, "{}", c.judgement().sentence);
+    let mut c = case(Measure::Gauge, Kind::Count, &["worse than baseline"]);
+    for i in 0..20 {
+        c.poll(Sample::Gauge(-10.0 + f64::from(i % 3)), Sample::Gauge(-10.0 + f64::from((i + 1) % 3)));
+    }
+    assert_ne!(c.verdict(), Verdict::Fail, "{}", c.judgement().sentence);
+}
+
+#[test]
+fn bad_events_that_are_counted_no_more_are_not_none() {
+    let mut c = case(Measure::Events, Kind::Count, &["more than 10 in 5m"]);
+    c.polls(10, Sample::Events(0), Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Pass);
+    c.polls(10, Sample::Empty, Sample::Empty);
+    assert_eq!(c.verdict(), Verdict::Insufficient, "{}", c.judgement().sentence);
+}
+
+#[test]
+fn a_quantile_is_judged_again_as_it_was() {
+    let mut c = case(Measure::Quantile(0.95), Kind::Time, &["worse than baseline"]);
+    // harm that comes and goes in the middle of a batch
+    c.polls(20, latency(1), latency(1)).polls(5, latency(60), latency(1)).polls(40, latency(1), latency(1));
+    let frame = Frame { check: &c.check, recorded: None, before: None, tests: 1 };
+    let mut series = c.series.clone();
+    series.close_batch(&frame);
+    let moment = Moment { watched: Duration::from_millis(c.now_ms), last: true };
+    let target = TargetName::new("api").unwrap();
+    let (then, now) =
+        (judge(&frame, &target, &series, moment), judge(&frame, &target, &series.replayed(&frame), moment));
+    assert_eq!(then, now);
+    assert!(then.tested.unwrap().harm > 0.0);
+}
+
+#[test]
+fn the_order_of_polls_within_a_batch_makes_no_difference() {
+    let polls = [(3, 100, 9, 900), (0, 80, 2, 700), (7, 120, 0, 1000), (1, 90, 30, 950)];
+    let weighed = |order: [usize; 4]| {
+        let mut c = worse(None);
+        let frame = Frame { check: &c.check, recorded: None, before: None, tests: 1 };
+        // a batch is 1/32 of the watch
+        let mut poll = |from_ms, to_ms, (a, b, x, y): (u64, u64, u64, u64)| {
+            c.series.push(&frame, Poll { from_ms, to_ms, candidate: counts(a, b), baseline: counts(x, y) });
+        };
+        poll(0, 1_000_000, (10, 1000, 90, 9000));
+        for (i, at) in order.into_iter().enumerate() {
+            let from_ms = 1_000_000 + 1000 * i as u64;
+            poll(from_ms, from_ms + 1000, polls[at]);
+        }
+        assert_eq!(c.series.batches.len(), 1);
+        c.series.close_batch(&Frame { check: &c.check, recorded: None, before: None, tests: 1 });
+        c.series.evidence
+    };
+    let sorted = weighed([0, 1, 2, 3]);
+    for order in [[3, 2, 1, 0], [1, 3, 0, 2], [2, 0, 3, 1]] {
+        assert_eq!(weighed(order), sorted);
+    }
 }
 
 #[test]
