@@ -175,6 +175,12 @@ fn false_alarms(asked: &Asked) -> Table {
             }
         }
     }
+    for (rate, recorded) in [(0.01, 1), (0.01, 15), (0.001, 15), (0.05, 15)] {
+        let name = format!("{} errors, all traffic, {recorded} polls recorded, 1x, 60 polls", percent(rate));
+        let world = Ratios::new(0.5, rate, 1.0);
+        let found = nulls::against_recorded(world, 1.0, recorded, 60, asked.runs, asked.seed, &name);
+        table.row([name].into_iter().chain(alphas(asked.runs, &found)));
+    }
     table
 }
 

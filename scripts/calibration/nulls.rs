@@ -13,7 +13,7 @@ use tidegate::domain::{
 };
 
 use super::{
-    watch::{Found, Outcome, runs, watch, worse},
+    watch::{Found, Outcome, runs, watch, watch_against, worse},
     world::{Latency, REQUESTS, Ratios, SIGMA, counts, gauge, rng},
 };
 
@@ -44,6 +44,30 @@ pub fn outcomes(
         let seen = world.polls(rng(seed, cell, run)).map(|[c, b]| (counts(c), counts(b)));
         watch(&checks, polls, seen)
     })
+}
+
+/// A ratio with all traffic on the candidate, against what was recorded of as many polls of the baseline.
+pub fn against_recorded(
+    world: Ratios,
+    tolerate: f64,
+    recorded: usize,
+    polls: usize,
+    n: u64,
+    seed: u64,
+    cell: &str,
+) -> Vec<Found> {
+    let checks: Vec<_> = ALPHAS.iter().filter_map(|a| worse(Measure::Ratio, tolerate, *a)).collect();
+    let all = runs(n, |run| {
+        let mut known = Sample::Empty;
+        let before = Ratios { share: 0.0, ..world };
+        for [_, baseline] in before.polls(rng(seed, cell, run)).take(recorded) {
+            known.add(&counts(baseline));
+        }
+        let after = Ratios { share: 1.0, ..world };
+        let seen = after.polls(rng(seed, &format!("{cell}, after"), run));
+        watch_against(&checks, Some(&known), polls, seen.map(|[c, _]| (counts(c), Sample::Empty)))
+    });
+    transposed(&all, |o| o.failed)
 }
 
 pub fn transposed(all: &[Vec<Outcome>], of: impl Fn(&Outcome) -> Option<usize>) -> Vec<Found> {

@@ -44,6 +44,9 @@ pub fn all(runs: u64, seed: u64) -> Vec<Promise> {
     }
     let (independent, _) = nulls::gauges(0.0, runs, seed, "gauge");
     ALPHAS.iter().zip(&independent).for_each(|(alpha, found)| quiet("a gauge", *alpha, found));
+    let world = Ratios::new(0.5, 0.01, 1.0);
+    let found = nulls::against_recorded(world, 1.0, 5, 60, runs, seed, "recorded");
+    ALPHAS.iter().zip(&found).for_each(|(alpha, found)| quiet("against what was recorded", *alpha, found));
     let signs = nulls::signs(0.5, runs, seed, "signs");
     ALPHAS.iter().zip(&signs).for_each(|(alpha, found)| quiet("a gauge against one number", *alpha, found));
     // that a release at the edge of what is tolerated passes by proof

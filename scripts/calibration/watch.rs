@@ -45,11 +45,21 @@ pub fn worse(measure: Measure, tolerate: f64, alpha: f64) -> Option<Check> {
 
 /// Watches one stream of polls under several checks at once, which differ in nothing but alpha and tolerance.
 pub fn watch(checks: &[Check], polls: usize, seen: impl Iterator<Item = (Sample, Sample)>) -> Vec<Outcome> {
+    watch_against(checks, None, polls, seen)
+}
+
+/// The same where this was recorded of the baseline before.
+pub fn watch_against(
+    checks: &[Check],
+    recorded: Option<&Sample>,
+    polls: usize,
+    seen: impl Iterator<Item = (Sample, Sample)>,
+) -> Vec<Outcome> {
     let Ok(target) = TargetName::new("target") else { return Vec::new() };
     let mut all: Vec<(Frame<'_>, Series, Outcome)> = checks
         .iter()
         .map(|check| {
-            (Frame { check, recorded: None, before: None, tests: 1 }, Series::default(), Outcome::default())
+            (Frame { check, recorded, before: recorded, tests: 1 }, Series::default(), Outcome::default())
         })
         .collect();
     for (index, (candidate, baseline)) in seen.take(polls).enumerate() {

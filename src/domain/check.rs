@@ -83,6 +83,11 @@ impl Check {
     /// Events of the candidate below which a plain bound has no `pass`, where none are declared.
     pub const LEAST_EVENTS: u64 = 100;
 
+    /// Whether events stand behind its numbers, of which there may be too few.
+    pub fn counts(&self) -> bool {
+        matches!(self.measure, Measure::Ratio | Measure::Quantile(_))
+    }
+
     /// Events of the candidate below which a plain bound has no `pass`.
     pub fn least_events(&self) -> u64 {
         self.needs.unwrap_or(Self::LEAST_EVENTS)
@@ -111,7 +116,7 @@ impl Check {
     /// The bound as a sequential test of counts reads it; `None` for bounds that are compared plainly: those
     /// over a trailing time, and all of gauges, events and probes.
     pub fn trial(&self, bound: &Bound) -> Option<Trial> {
-        if !matches!(self.measure, Measure::Ratio | Measure::Quantile(_)) {
+        if !self.counts() {
             return None;
         }
         match bound {

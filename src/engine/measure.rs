@@ -267,7 +267,8 @@ impl Engine<'_> {
         for ((check, target), pair) in round.samples {
             // of the whole there are no sides: what it was before is what it is compared with
             let before = if pair.baseline == Sample::Empty { pair.candidate } else { pair.baseline };
-            if before != Sample::Empty {
+            // what is no number could not even be kept
+            if before != Sample::Empty && before.is_number() {
                 evidence.entry(check).or_default().insert(target, before);
             }
         }

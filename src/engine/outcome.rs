@@ -87,7 +87,7 @@ fn tested(tested: &Tested) -> String {
         tests => format!(", {} divided among {tests} tests", percent(tested.alpha * tests as f64)),
     };
     format!(
-        "tested by {}; false alarms {}{of_all}; evidence of harm {} to 1 of {}, that all is well {} to 1 of {SHOWN_WELL}",
+        "tested by {}; false alarms {}{of_all}; evidence of harm {}:1 (a fail from {}:1), that all is well {}:1 (a proof from {SHOWN_WELL}:1)",
         tested.test,
         percent(tested.alpha),
         odds(tested.harm),

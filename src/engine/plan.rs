@@ -140,10 +140,7 @@ fn check_line(check: &Check) -> String {
     let proof = check.needs.is_none() && check.fail.contains(&crate::domain::bound::Bound::Worse);
     let needs = if proof {
         " (passes by proof)".to_string()
-    } else if matches!(
-        check.measure,
-        crate::domain::sample::Measure::Ratio | crate::domain::sample::Measure::Quantile(_)
-    ) {
+    } else if check.counts() {
         format!(" (passes from {} events)", check.least_events())
     } else {
         String::new()

@@ -274,7 +274,9 @@ impl Engine<'_> {
                 (when.insufficient, sentence.clone())
             }
             Failure::Verdict { verdict: Verdict::Error, sentence, .. } => (when.error, sentence.clone()),
-            Failure::Interrupted { told, .. } => (when.cancelled, told.message.clone()),
+            Failure::Interrupted { signal, .. } => {
+                (when.cancelled, format!("interrupted by {}: `when: {{cancelled: rollback}}`", signal.name()))
+            }
             _ => return Err(failure),
         };
         let open = self.facts().state == State::Open;

@@ -63,7 +63,8 @@ async fn the_journal_names_run_attempt_job_and_log() {
 
 #[tokio::test]
 async fn another_attempt_at_a_run_takes_back_what_the_one_before_left() {
-    let broken = "journal: {file: {path: records}}\nchecks: {healthy: {target: instances, fail: above baseline - 20pp}}\n";
+    let broken =
+        "journal: {file: {path: records}}\nchecks: {missing: {http: /nowhere, fail: 1 failure in a row}}\n";
     let stage = Stage::set(broken).await;
     let mut attempt = GITHUB;
     attempt[1].1 = "1";

@@ -95,7 +95,7 @@ async fn if_needed_acts_only_for_its_own_failed_run() {
     assert_eq!(stage.green().await, 10.0, "another run's release");
     stage.run("rollback --if-needed").await.ends(0);
     assert_eq!(stage.green().await, 10.0, "nothing failed");
-    stage.config("checks: {healthy: {target: instances, fail: above baseline - 20pp}}\n");
+    stage.config("checks: {missing: {http: /nowhere, fail: 1 failure in a row}}\n");
     stage.run("verify-metrics --for 1s").await.ends(10);
     stage.run_as("41.1", "rollback --if-needed").await.ends(0);
     assert_eq!(stage.green().await, 10.0);
@@ -106,7 +106,7 @@ async fn if_needed_acts_only_for_its_own_failed_run() {
 #[tokio::test]
 async fn a_fail_is_final_for_the_attempt() {
     let stage = half_way("").await;
-    stage.config("checks: {healthy: {target: instances, fail: above baseline - 20pp}}\n");
+    stage.config("checks: {missing: {http: /nowhere, fail: 1 failure in a row}}\n");
     stage.run("verify-metrics --for 1s").await.ends(10);
     stage.config(HALF_WAY);
     stage.run("verify-metrics --for 1s").await.ends(0);

@@ -236,3 +236,76 @@ fn a_watch_tells_of_a_gauge_by_how_many_values_it_is_compared() {
     let told = lock(&sim.world).told.join("\n");
     assert!(told.contains("load of api: compared once, at the end of this stage, about 20 values"), "{told}");
 }
+
+#[test]
+fn what_a_source_brings_after_an_outage_is_of_all_that_time() {
+    let mut sim = world(long);
+    // from the middle of the first stage, which begins some seconds after the start
+    let now = lock(&sim.world).now;
+    lock(&sim.world).outages = vec![(now + seconds(40), now + seconds(60))];
+    assert_eq!(run(&mut sim, What::Rollout), 0);
+    let (_, _, watched) = verdict(&sim);
+    let series = errors(&watched);
+    let longest = series.batches.iter().max_by_key(|batch| batch.to_ms - batch.from_ms).unwrap();
+    assert!(longest.to_ms - longest.from_ms >= 18_000, "{longest:?}");
+    // 10 requests a second on the candidate, in that time as in any other
+    let rate = total(&longest.candidate) as f64 * 1000.0 / (longest.to_ms - longest.from_ms) as f64;
+    assert!((8.0..12.0).contains(&rate), "{longest:?}");
+}
+
+/// How many jobs of 20 s a stage of 60 s takes with an hour between them.
+fn jobs(adjust: fn(&mut Unit)) -> usize {
+    let mut sim = world(adjust);
+    lock(&sim.world).time_limit = Some(seconds(20));
+    for job in 1..20 {
+        run(&mut sim, What::Rollout);
+        let judged = |world: &World| world.journal.iter().any(|r| matches!(r.event, Event::Judged { .. }));
+        if judged(&lock(&sim.world)) {
+            return job;
+        }
+        sim.pass(seconds(3600));
+    }
+    panic!("it does not end");
+}
+
+#[test]
+fn only_counters_run_on_while_nobody_watches() {
+    assert_eq!(jobs(long), 2);
+    let looked_at = jobs(|unit| {
+        long(unit);
+        let gauge = tidegate::domain::check::Check {
+            fail: vec!["above 1000000".parse().unwrap()],
+            ..tidegate::domain::check::Check::new(
+                "load".parse().unwrap(),
+                tidegate::domain::sample::Measure::Gauge,
+                tidegate::domain::value::Kind::Count,
+            )
+        };
+        unit.checks.push(CheckEntry { check: gauge, source: "sim".into(), service: None });
+    });
+    assert!(looked_at > 2, "{looked_at}");
+}
+
+#[test]
+fn what_is_held_against_what_was_recorded_has_what_was_before_the_release() {
+    let mut sim = world(|unit| {
+        one(unit);
+        unit.checks[0].check.fail = vec!["worse than baseline".parse().unwrap()];
+        unit.checks[0].check.against_recorded = true;
+    });
+    run(&mut sim, What::Rollout);
+    let world = lock(&sim.world);
+    let before = &world.history.release.as_ref().unwrap().before;
+    let recorded = before.first_key_value().unwrap().1.first_key_value().unwrap().1.requests().unwrap();
+    let told: Vec<String> = (world.journal.iter())
+        .filter_map(|record| match &record.event {
+            Event::Judged { judgements, .. } => sentence(judgements, "errors"),
+            _ => None,
+        })
+        .collect();
+    assert!(told.len() > 1, "{told:?}");
+    for sentence in told {
+        let wanted = format!(" of {recorded}) (against recorded)");
+        assert!(sentence.contains(&wanted), "{wanted}: {sentence}");
+    }
+}

@@ -2,13 +2,27 @@
 
 use proptest::{collection::vec, prelude::*};
 
+use std::time::Duration;
+
 use super::{
+    Frame, judge,
     mixture::Purse,
     null::{Edge, Pair, Refute},
     quantile::{self, Ladder},
     rank::Ranks,
     split::{Split, Tuning, interval},
-    two_sample, wager,
+    two_sample,
+    verdict::Moment,
+    wager,
+};
+use crate::domain::{
+    bound::Bound,
+    check::Check,
+    names::EntryName,
+    record::{Poll, Series},
+    sample::{Histogram, Measure, Sample},
+    value::Kind,
+    verdict::Judgement,
 };
 
 const BIG: u64 = 1_000_000_000_000;
@@ -57,6 +71,48 @@ fn buckets() -> impl Strategy<Value = Vec<u64>> {
 
 const BOUNDS: [f64; 5] = [0.05, 0.1, 0.3, 1.0, 5.0];
 
+/// A measure, and what its source may answer.
+fn seen(of: usize) -> (Measure, BoxedStrategy<Sample>) {
+    let odd = proptest::sample::select(vec![f64::MAX, f64::MIN, f64::NAN, f64::INFINITY]);
+    let number = prop_oneof![Just(0.0), -1e3..1e3f64, any::<f64>(), odd];
+    let (measure, sample) = match of {
+        0 => (
+            Measure::Ratio,
+            side().prop_map(|(bad, total)| Sample::Counts { bad: bad as u64, total: total as u64 }).boxed(),
+        ),
+        1 => (
+            Measure::Quantile(0.95),
+            buckets()
+                .prop_map(|counts| Sample::Histogram(Histogram { bounds: BOUNDS.to_vec(), counts }))
+                .boxed(),
+        ),
+        2 => (Measure::Gauge, number.prop_map(Sample::Gauge).boxed()),
+        3 => (Measure::Events, count().prop_map(Sample::Events).boxed()),
+        _ => (
+            Measure::Probes,
+            (0..9u32, 0..9u32)
+                .prop_map(|(a, b)| Sample::Probes { asked: a.max(b), failed: a.min(b) })
+                .boxed(),
+        ),
+    };
+    (measure, prop_oneof![1 => Just(Sample::Empty), 9 => sample].boxed())
+}
+
+fn bound() -> impl Strategy<Value = Bound> {
+    let sentences = [
+        "worse than baseline",
+        "above 5%",
+        "above baseline + 0.5pp",
+        "below baseline - 10%",
+        "above 5x baseline for 20s",
+        "above 2% for 5s",
+        "more than 10 in 30s",
+        "3 failures in a row",
+        "above 0",
+    ];
+    proptest::sample::select(sentences.to_vec()).prop_map(|sentence| sentence.parse().unwrap())
+}
+
 /// As a logarithm of something that is never negative: no NaN, and never plus infinity.
 fn is_ln_e(x: f64) -> bool {
     !x.is_nan() && x < f64::INFINITY
@@ -65,7 +121,7 @@ fn is_ln_e(x: f64) -> bool {
 proptest! {
     #[test]
     fn a_purse_is_never_negative_and_never_no_number(
-        batches in vec(batch(), 1..20), edge in edge(), refute in refute(),
+        batches in vec(batch(), 1..20), edge in edge(), refute in refute(), clusters in 1.0..50.0f64,
     ) {
         let (mut purse, mut past) = (Purse::default(), Pair::default());
         for batch in batches {
@@ -73,11 +129,42 @@ proptest! {
             for level in [0.0, 0.5, 2.0] {
                 prop_assert!(is_ln_e(wager::ln_factor(batch, edge, level)), "{batch:?} {level}");
             }
-            purse.bet(past, batch, edge, refute, 1.0);
+            purse.bet(past, batch, edge, refute, clusters);
             past.add(batch);
             prop_assert!(is_ln_e(purse.ln_e()), "{purse:?}");
-            let p = (-purse.ln_e()).exp().min(1.0);
-            prop_assert!((0.0..=1.0).contains(&p));
+        }
+    }
+
+    #[test]
+    fn whatever_is_seen_is_judged_and_can_be_kept(
+        (measure, polls) in (0..5usize).prop_flat_map(|of| {
+            let (measure, sample) = seen(of);
+            (Just(measure), vec((sample.clone(), sample, 1..100_000u64), 1..40))
+        }),
+        bounds in vec(bound(), 1..4), needs in prop_oneof![Just(None), (1..500u64).prop_map(Some)],
+        recorded in any::<bool>(),
+    ) {
+        let kind = measure.fixed_kind().unwrap_or(Kind::Count);
+        let name: EntryName = "check".parse().unwrap();
+        let check = Check { fail: bounds, needs, ..Check::new(name, measure, kind) };
+        let known = polls.first().map(|(_, baseline, _)| baseline.clone()).filter(|sample| recorded && sample.is_number());
+        let frame = Frame { check: &check, recorded: known.as_ref(), before: known.as_ref(), tests: 3 };
+        let (mut series, mut now_ms) = (Series::default(), 0);
+        for (candidate, baseline, long) in polls {
+            let (from_ms, to_ms) = (now_ms, now_ms + long);
+            now_ms = to_ms;
+            series.push(&frame, Poll { from_ms, to_ms, candidate, baseline });
+            for last in [false, true] {
+                let moment = Moment { watched: Duration::from_millis(now_ms), last };
+                let judged = judge(&frame, &"api".parse().unwrap(), &series, moment);
+                if let Some(tested) = &judged.tested {
+                    prop_assert!(is_ln_e(tested.harm) && is_ln_e(tested.well), "{tested:?}");
+                }
+                let text = serde_json::to_string(&judged).unwrap();
+                prop_assert_eq!(serde_json::from_str::<Judgement>(&text).unwrap(), judged, "{}", text);
+            }
+            let text = serde_json::to_string(&series).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Series>(&text).unwrap(), &series, "{}", text);
         }
     }
 

@@ -245,9 +245,8 @@ impl Look<'_> {
             return Some(Why::Nothing);
         }
         let check = self.frame.check;
-        let counts = matches!(check.measure, Measure::Ratio | Measure::Quantile(_));
         let plain = check.fail.iter().any(|bound| self.frame.trial(bound).is_none());
-        if counts && plain && series.candidate.events() < check.least_events() {
+        if check.counts() && plain && series.candidate.events() < check.least_events() {
             return Some(Why::FewEvents);
         }
         let begun_ms = self.watched_ms.saturating_sub(self.seen_ms());
