@@ -111,8 +111,8 @@ fn draw(svg: &mut String, shown: &Shown) {
         let words = format!("{}: {}", judged.bound, judged.kind.show(limit));
         let _ = writeln!(
             svg,
-            "<text class=\"quiet\" text-anchor=\"end\" x=\"{}\" y=\"{:.1}\">{}</text>",
-            left + width,
+            "<text class=\"quiet\" x=\"{}\" y=\"{:.1}\">{}</text>",
+            left + 6.0,
             at - 4.0,
             xml(&words)
         );
