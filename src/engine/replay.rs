@@ -81,10 +81,7 @@ impl Past {
                 }
                 let then = old.and_then(|old| old.tested.as_ref()).filter(|_| tests == Tests::OfThen);
                 let sharing = then.map_or(decided, |tested| tested.tests);
-                let known = if check.against_recorded { &self.before } else { &self.recorded };
-                let recorded = known.get(&check.name).and_then(|r| r.get(target));
-                let earlier = self.before.get(&check.name).and_then(|r| r.get(target));
-                let frame = Frame { check, recorded, before: earlier, tests: sharing };
+                let frame = Frame::of(check, target, &self.recorded, &self.before, sharing);
                 let at_the_end = judge(&frame, target, &series.replayed(&frame), moment);
                 let ended = (tests == Tests::OfNow && at_the_end.verdict != Verdict::Fail)
                     .then(|| failed_before(&frame, target, series));

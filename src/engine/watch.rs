@@ -391,11 +391,8 @@ impl Engine<'_> {
         entry: &'a CheckEntry,
         target: &TargetName,
     ) -> Frame<'a> {
-        // what was recorded before the shift, and not what the baseline showed since
-        let last = if entry.check.against_recorded { &release.before } else { &release.recorded };
-        let recorded = last.get(&entry.check.name).and_then(|r| r.get(target));
-        let before = release.before.get(&entry.check.name).and_then(|r| r.get(target));
-        Frame { check: &entry.check, recorded, before, tests: self.deciding_tests(release) }
+        let tests = self.deciding_tests(release);
+        Frame::of(&entry.check, target, &release.recorded, &release.before, tests)
     }
 
     /// How many tests may raise a false alarm in a watch: each has its part of what is accepted. When a release is

@@ -8,11 +8,6 @@ use crate::domain::{
 };
 
 impl Look<'_> {
-    /// The baseline, where it has traffic and is what the check compares with.
-    fn live(&self) -> Option<&Sample> {
-        Some(&self.series.baseline).filter(|b| b.events() > 0 && !self.frame.check.against_recorded)
-    }
-
     /// The chance of so much harm, looked at once, where the candidate lies on the edge: by the normal distribution,
     /// with half an event added on each side of both rates; of a quantile by the observations that lie beyond for sure.
     pub(super) fn chance(&self, trial: Trial) -> Option<f64> {
@@ -24,7 +19,7 @@ impl Look<'_> {
             }
             _ => None,
         };
-        let live = self.live();
+        let live = self.frame.live(self.series);
         if let (Measure::Quantile(p), Sample::Histogram(mine)) =
             (self.frame.check.measure, &self.series.candidate)
         {
@@ -62,7 +57,7 @@ impl Look<'_> {
         if seconds <= 0.0 {
             return None;
         }
-        let live = self.live();
+        let live = self.frame.live(self.series);
         let (_, well) = trial.refutes();
         let mut edge = trial.edge;
         let traffic = match (&self.series.candidate, live.or(self.frame.recorded), self.frame.check.measure) {

@@ -47,7 +47,8 @@ use self::{
 use super::{
     bound::{Bound, Direction, Level},
     check::{Check, Trial},
-    record::Poll,
+    names::TargetName,
+    record::{Evidence, Poll, Series},
     sample::{Measure, Sample},
     tolerance::Tolerance,
     value::Kind,
@@ -69,6 +70,27 @@ pub struct Frame<'a> {
     pub before: Option<&'a Sample>,
     /// Tests of this unit that decide: they share the false alarms that are accepted.
     pub tests: usize,
+}
+
+impl<'a> Frame<'a> {
+    /// Of one target, by what is known of its baseline. What is held against what was recorded has what was recorded
+    /// before the shift, and not what the baseline showed since.
+    pub fn of(
+        check: &'a Check,
+        target: &TargetName,
+        recorded: &'a Evidence,
+        before: &'a Evidence,
+        tests: usize,
+    ) -> Self {
+        let known = |all: &'a Evidence| all.get(&check.name).and_then(|targets| targets.get(target));
+        let last = if check.against_recorded { before } else { recorded };
+        Frame { check, recorded: known(last), before: known(before), tests }
+    }
+
+    /// The baseline's side, where it has traffic and is what the check compares with.
+    pub(super) fn live<'s>(&self, series: &'s Series) -> Option<&'s Sample> {
+        Some(&series.baseline).filter(|b| b.events() > 0 && !self.check.against_recorded)
+    }
 }
 
 impl Frame<'_> {

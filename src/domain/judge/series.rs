@@ -180,7 +180,7 @@ impl Series {
         else {
             return;
         };
-        let live = Some(&self.baseline).filter(|b| b.events() > 0 && !frame.check.against_recorded);
+        let live = frame.live(self);
         let nothing = Histogram::default();
         let baseline = match live.or(frame.recorded) {
             Some(Sample::Histogram(baseline)) => baseline,

@@ -187,8 +187,7 @@ impl Look<'_> {
                     Answer::Open(Why::FewBaselineEvents)
                 }
                 Some(_) if harmless => Answer::Within,
-                Some(_) => Answer::Open(Why::Undecided),
-                None => Answer::Open(Why::Undecided),
+                _ => Answer::Open(Why::Undecided),
             }
         } else if events < check.least_events() {
             Answer::Open(Why::FewEvents)
